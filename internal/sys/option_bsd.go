@@ -1,0 +1,11 @@
+//go:build darwin || freebsd || netbsd || openbsd || dragonfly
+
+package sys
+
+import "time"
+
+// SetUserTimeout is Linux's only: ErrUnsupported.
+func SetUserTimeout(fd int, d time.Duration) error { return unsupported(OpSetsockopt) }
+
+// SetDeferAccept is Linux's only: ErrUnsupported.
+func SetDeferAccept(fd int, d time.Duration) error { return unsupported(OpSetsockopt) }

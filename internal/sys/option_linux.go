@@ -1,0 +1,32 @@
+package sys
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const reusePort = unix.SO_REUSEPORT
+
+func keepAliveOptions(idle, interval time.Duration, count int) [3]tcpOption {
+	return [3]tcpOption{
+		{unix.TCP_KEEPIDLE, seconds(idle)},
+		{unix.TCP_KEEPINTVL, seconds(interval)},
+		{unix.TCP_KEEPCNT, count},
+	}
+}
+
+// SetUserTimeout bounds how long sent bytes may stay unacknowledged before the
+// connection fails with ETIMEDOUT, rounded up to milliseconds; 0 is the
+// system's default. Linux only. Source: TCP_USER_TIMEOUT, tcp(7).
+func SetUserTimeout(fd int, d time.Duration) error {
+	ms := (d + time.Millisecond - 1) / time.Millisecond
+	return setIntOption(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(ms))
+}
+
+// SetDeferAccept has a listener report a connection only when its first bytes
+// are there, or after about d, rounded up to seconds; 0 turns it off. Linux
+// only. Source: TCP_DEFER_ACCEPT, tcp(7).
+func SetDeferAccept(fd int, d time.Duration) error {
+	return setIntOption(fd, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, seconds(d))
+}
