@@ -1,0 +1,318 @@
+//go:build linux
+
+package poll
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bevgo/bev/internal/leak"
+	"github.com/bevgo/bev/internal/sys"
+)
+
+func TestToEpoll(t *testing.T) {
+	for _, tc := range []struct {
+		want Interest
+		bits uint32
+	}{
+		{0, 0},
+		{Read, unix.EPOLLIN | unix.EPOLLRDHUP},
+		{Write, unix.EPOLLOUT},
+		{Read | Write | Edge, unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET},
+	} {
+		if got := toEpoll(tc.want); got != tc.bits {
+			t.Errorf("%v: %#x, want %#x", tc.want, got, tc.bits)
+		}
+	}
+}
+
+func TestFromEpoll(t *testing.T) {
+	for _, tc := range []struct {
+		bits uint32
+		want Ready
+	}{
+		{0, 0},
+		{unix.EPOLLIN, Readable},
+		{unix.EPOLLOUT, Writable},
+		{unix.EPOLLRDHUP, Readable | PeerClosed},
+		{unix.EPOLLHUP, Readable | Writable | Hangup},
+		{unix.EPOLLERR, Readable | Writable | Failed},
+	} {
+		if got := fromEpoll(tc.bits); got != tc.want {
+			t.Errorf("%#x: %v, want %v", tc.bits, got, tc.want)
+		}
+	}
+}
+
+func TestEpollName(t *testing.T) {
+	for _, tc := range []struct {
+		wait WaitPolicy
+		want string
+	}{
+		{WaitRuntime, "epoll, parked in the runtime's poller"},
+		{WaitBlock, "epoll, blocking"},
+	} {
+		p, err := Open(Options{Wait: tc.wait})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Name() != tc.want {
+			t.Errorf("Name is %q, want %q", p.Name(), tc.want)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The runtime refuses a descriptor that its own poller cannot watch, such as a
+// file's: the poller then waits by itself, and says so.
+func TestEpollFallsBack(t *testing.T) {
+	leak.Check(t)
+	fd, err := unix.Open(filepath.Join(t.TempDir(), "file"), unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &epoll{fd: fd, wakefd: -1}
+	if err := p.openWait(WaitRuntime); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.openWaker(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "epoll, blocking, as the runtime's poller refused"; p.Name() != want {
+		t.Errorf("Name is %q, want %q", p.Name(), want)
+	}
+	if err := p.Wake(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := p.Park(make([]Event, 1), time.Time{}); n != 0 || err != nil {
+		t.Errorf("Park: %d, %v", n, err)
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Open fails at each of its calls in turn, and leaves nothing behind.
+func TestOpenFails(t *testing.T) {
+	for _, wait := range []WaitPolicy{WaitRuntime, WaitBlock} {
+		for _, op := range []sys.Op{sys.OpEpollCreate, sys.OpFcntl, sys.OpEventfd, sys.OpEpollCtl} {
+			if wait == WaitBlock && op == sys.OpFcntl {
+				continue // makes no such call
+			}
+			t.Run(wait.String()+"/"+op.String(), func(t *testing.T) {
+				leak.Check(t)
+				defer sys.SetHook(func(got sys.Op, _, _ int) (int, error) {
+					if got == op {
+						return 0, syscall.EMFILE
+					}
+					return -1, nil
+				})()
+				p, err := Open(Options{Wait: wait})
+				if p != nil || !errors.Is(err, syscall.EMFILE) {
+					t.Errorf("Open: %v, %v, want EMFILE", p, err)
+				}
+			})
+		}
+	}
+}
+
+// The descriptor is closed once: a second close could hit one that has the
+// number by then.
+func TestEpollClosesOnce(t *testing.T) {
+	for _, wait := range []WaitPolicy{WaitRuntime, WaitBlock} {
+		p, err := Open(Options{Wait: wait})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fd, wakefd := p.(*epoll).fd, p.(*epoll).wakefd
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, fd := range []int{fd, wakefd} {
+			if _, err := sys.IsNonblock(fd); !errors.Is(err, syscall.EBADF) {
+				t.Errorf("%v: descriptor %d is open after Close", wait, fd)
+			}
+		}
+		var closes int
+		restore := sys.SetHook(func(op sys.Op, _, _ int) (int, error) {
+			if op == sys.OpClose {
+				closes++
+			}
+			return -1, nil
+		})
+		err = p.Close()
+		restore()
+		if err == nil || closes != 0 {
+			t.Errorf("%v: second Close: %v, with %d calls", wait, err, closes)
+		}
+	}
+}
+
+// A failure of the wait itself ends Park, with the kernel's word for it.
+func TestParkFails(t *testing.T) {
+	for _, wait := range []WaitPolicy{WaitRuntime, WaitBlock} {
+		p, err := Open(Options{Wait: wait})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := p.(*epoll)
+		if f, ok := w.wait.(*runtimeWait); ok {
+			f.file.Close() // as if somebody else had
+			if _, err := p.Park(make([]Event, 1), time.Time{}); err == nil || !strings.Contains(err.Error(), "parking") {
+				t.Errorf("Park of a descriptor that is gone: %v", err)
+			}
+			if _, err := p.Park(make([]Event, 1), time.Now()); err == nil || !strings.Contains(err.Error(), "deadline") {
+				t.Errorf("Park with a deadline: %v", err)
+			}
+			if err := p.Close(); !errors.Is(err, os.ErrClosed) {
+				t.Errorf("Close: %v", err)
+			}
+			continue
+		}
+		if err := sys.Close(w.fd); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Park(make([]Event, 1), time.Time{}); !errors.Is(err, syscall.EBADF) {
+			t.Errorf("Park of a descriptor that is gone: %v", err)
+		}
+		if err := p.Close(); !errors.Is(err, syscall.EBADF) {
+			t.Errorf("Close: %v", err)
+		}
+	}
+}
+
+// TestArmSpares counts how often the runtime is given a deadline: one that
+// only moves forward is given when the old one has passed, and not before.
+func TestArmSpares(t *testing.T) {
+	p, err := Open(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	w := p.(*epoll).wait.(*runtimeWait)
+	park := func(deadline time.Time) {
+		t.Helper()
+		if err := p.Wake(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Park(make([]Event, 1), deadline); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := time.Now().Add(time.Hour)
+	park(first)
+	for _, tc := range []struct {
+		name     string
+		deadline time.Time
+		armed    time.Time
+	}{
+		{"the same", first, first},
+		{"later", first.Add(time.Second), first},
+		{"none", time.Time{}, first},
+		{"earlier", first.Add(-time.Second), first.Add(-time.Second)},
+	} {
+		park(tc.deadline)
+		if !w.armed.Equal(tc.armed) || w.fired {
+			t.Errorf("%s: armed %v, want %v", tc.name, w.armed, tc.armed)
+		}
+	}
+}
+
+func BenchmarkPollEmpty(b *testing.B) {
+	p, err := Open(Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	out := make([]Event, 256)
+	for b.Loop() {
+		if _, err := p.Poll(out); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkParkReady is a byte through a socketpair, with a Park before the
+// read: what a loop pays for its wait when there is something.
+func BenchmarkParkReady(b *testing.B) {
+	for _, wait := range []WaitPolicy{WaitRuntime, WaitBlock} {
+		b.Run(wait.String(), func(b *testing.B) {
+			p, err := Open(Options{Wait: wait})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer p.Close()
+			fd, peer, err := sys.SocketPair()
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer sys.Close(fd)
+			defer sys.Close(peer)
+			if err := p.Add(fd, 1, Read|Edge); err != nil {
+				b.Fatal(err)
+			}
+			out := make([]Event, 256)
+			buf := make([]byte, 64)
+			for b.Loop() {
+				if _, err := sys.Direct.Write(peer, buf); err != nil {
+					b.Fatal(err)
+				}
+				if n, err := p.Park(out, time.Time{}); n != 1 || err != nil {
+					b.Fatal(n, err)
+				}
+				if _, err := sys.Direct.Read(fd, buf); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkWake is a wake by another goroutine, and its answer by a channel.
+func BenchmarkWake(b *testing.B) {
+	for _, wait := range []WaitPolicy{WaitRuntime, WaitBlock} {
+		b.Run(wait.String(), func(b *testing.B) {
+			p, err := Open(Options{Wait: wait})
+			if err != nil {
+				b.Fatal(err)
+			}
+			awake := make(chan struct{})
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				out := make([]Event, 1)
+				for {
+					if _, err := p.Park(out, time.Time{}); err != nil {
+						return
+					}
+					if _, ok := <-awake; !ok {
+						return
+					}
+				}
+			}()
+			for b.Loop() {
+				if err := p.Wake(); err != nil {
+					b.Fatal(err)
+				}
+				awake <- struct{}{}
+			}
+			close(awake)
+			if err := p.Wake(); err != nil {
+				b.Fatal(err)
+			}
+			<-done
+			if err := p.Close(); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
