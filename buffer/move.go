@@ -1,0 +1,206 @@
+package buffer
+
+// MoveAll empties src into the back of b and returns the number of bytes. Segments change hands, nothing is copied,
+// except a first segment of at most 256 bytes that fits behind b's last one. b == src is a no-op that returns 0.
+//
+// src's Owner and callbacks are told first, then b's; by then both Buffers are as they will be.
+//
+// Libevent: evbuffer_add_buffer.
+func (b *Buffer) MoveAll(src *Buffer) int {
+	n := src.n
+	if n == 0 || b == src {
+		return 0
+	}
+	b.useBack()
+	src.useFront()
+	if src.owner != nil && src.owner != b.owner {
+		src.Settle() // a loan stays with its Owner
+	}
+	if b.n+n < 0 {
+		panic(panicTooLarge)
+	}
+	if b.tail == nil {
+		b.head = src.head
+	} else {
+		b.join(src)
+	}
+	if src.tail != nil {
+		b.tail = src.tail
+	}
+	b.n += n
+	src.head, src.tail, src.n = nil, nil, 0
+	if src.ext != nil {
+		src.dropSpare()
+	}
+	b.verify()
+	src.changed(0, n)
+	b.changed(n, 0)
+	return n
+}
+
+// joinMax is the most that is copied to save a segment at a seam: a proxy that collects short messages from many
+// Buffers would otherwise keep 512 bytes and an iovec for each.
+const joinMax = 256
+
+// join links src's segments behind b's last one, without counting bytes. A short first segment is copied and dropped
+// instead, if there is room, which may leave src without any.
+func (b *Buffer) join(src *Buffer) {
+	s := src.head
+	if s.kind == kindPooled && s.len() <= min(joinMax, b.tail.room()) {
+		t := b.tail
+		t.w += copy(t.buf[t.w:], s.buf[s.r:s.w])
+		if src.head = s.next; src.head == nil {
+			src.tail = nil
+		}
+		s.drop(b)
+	}
+	b.tail.next = src.head
+}
+
+// Move moves up to n bytes from src's front to b's back and returns how many: n, or src's Len if that is less. Whole
+// segments change hands; of the one that n ends in, the shorter side is copied, or neither where its bytes can be
+// shared. b == src is a no-op that returns 0. Who is told, and in which order, is as for [Buffer.MoveAll].
+//
+// Libevent: evbuffer_remove_buffer.
+func (b *Buffer) Move(src *Buffer, n int) int {
+	if n < 0 {
+		panic(panicNegative)
+	}
+	if n >= src.n || b == src {
+		return b.MoveAll(src)
+	}
+	if n == 0 {
+		return 0
+	}
+	b.useBack()
+	src.useFront()
+	if src.owner != nil && src.owner != b.owner {
+		src.Settle()
+	}
+	if b.n+n < 0 {
+		panic(panicTooLarge)
+	}
+	rest := n
+	for s := src.head; rest >= s.len(); s = src.head {
+		rest -= s.len()
+		src.unlinkHead()
+		b.link(s)
+	}
+	if rest > 0 {
+		src.cut(b, rest)
+	}
+	src.verify()
+	b.verify()
+	src.changed(0, n)
+	b.changed(n, 0)
+	return n
+}
+
+// unlinkHead takes the first segment out of the list and its bytes out of the count.
+func (b *Buffer) unlinkHead() *segment {
+	s := b.head
+	if b.head = s.next; b.head == nil {
+		b.tail = nil
+	}
+	b.n -= s.len()
+	s.next = nil
+	return s
+}
+
+// shareMin is the size from which the parts of a segment that cannot be taken over are shared rather than copied.
+const shareMin = 512
+
+// cut moves the first k bytes of b's first segment, which holds more, to the back of dst.
+func (b *Buffer) cut(dst *Buffer, k int) {
+	s := b.head
+	if s.kind == kindFile || k >= shareMin && s.kind != kindPooled && s.kind != kindLent {
+		dst.link(s.view(s.r, s.r+k, dst.pool()))
+		s.r += k
+		b.n -= k
+		return
+	}
+	if left := s.len() - k; left < k && (s.kind == kindPooled || s.kind == kindLent) {
+		// The shorter side stays: copy it to a segment of its own, which takes the place of s.
+		b.unlinkHead()
+		var list Buffer
+		for rest := s.buf[s.r+k : s.w]; len(rest) > 0; {
+			g := b.pool().segment(classFor(list.n, len(rest)))
+			g.w = copy(g.buf, rest)
+			rest = rest[g.w:]
+			list.link(g)
+		}
+		b.n += left
+		b.splice(nil, &list, b.head)
+		s.w -= left
+		dst.link(s)
+		return
+	}
+	grow(dst, s.buf[s.r:s.r+k])
+	b.discard(k)
+}
+
+// PrependBuffer empties src into the front of b and returns the number of bytes; see [Buffer.MoveAll].
+//
+// Libevent: evbuffer_prepend_buffer.
+func (b *Buffer) PrependBuffer(src *Buffer) int {
+	n := src.n
+	if n == 0 || b == src {
+		return 0
+	}
+	b.useFront()
+	src.useFront()
+	if src.owner != nil && src.owner != b.owner {
+		src.Settle()
+	}
+	if b.n+n < 0 {
+		panic(panicTooLarge)
+	}
+	src.tail.next = b.head
+	if b.tail == nil {
+		b.tail = src.tail
+	}
+	b.head = src.head
+	b.n += n
+	src.head, src.tail, src.n = nil, nil, 0
+	if src.ext != nil {
+		src.dropSpare()
+	}
+	b.verify()
+	src.changed(0, n)
+	b.changed(n, 0)
+	return n
+}
+
+// Share adds src's bytes to the back of b without copying them and without taking them from src: both show the same
+// memory, which nobody may write any more and which is released when the last of them lets go, by that one. Sharing
+// what is shared already is fine, so one message can be in a thousand Buffers. The counts are atomic: the Buffers may
+// belong to different goroutines afterwards; the call itself is made by the one that both belong to. A loan in src
+// ends first. It returns the number of bytes; b == src doubles them.
+//
+// Bytes that were written to src before are immutable from here on; src appends what comes next to other memory.
+//
+// Libevent: evbuffer_add_buffer_reference. Unlike libevent, src may hold shared bytes and file ranges.
+func (b *Buffer) Share(src *Buffer) int {
+	n := src.n
+	if n == 0 {
+		return 0
+	}
+	b.useBack()
+	src.Settle()
+	if src.ext != nil {
+		src.ext.touch() // what was reserved was the room of a segment that may not be written any more
+	}
+	if b.n+n < 0 {
+		panic(panicTooLarge)
+	}
+	p, last := b.pool(), src.tail
+	for s := src.head; ; s = s.next {
+		b.link(s.view(s.r, s.w, p))
+		if s == last {
+			break
+		}
+	}
+	b.verify()
+	b.changed(n, 0)
+	return n
+}

@@ -1,0 +1,227 @@
+package buffer
+
+import "iter"
+
+// Head lends the first extent: the bytes of the first segment, at least one unless b is empty. Read only; valid until
+// the next call that modifies b. It is nil when b is empty, or when a file range comes first and cannot be read
+// ([Buffer.Load] tells why).
+//
+// Libevent: evbuffer_get_contiguous_space, EVBUFFER_DATA.
+func (b *Buffer) Head() []byte {
+	s := b.head
+	if s == nil {
+		return nil
+	}
+	if s.kind == kindFile {
+		return b.loadHead()
+	}
+	return s.buf[s.r:s.w:s.w]
+}
+
+// PeekInto fills dst with the extents of the first n bytes (n < 0: all), in order, the last one cut off at n, and
+// returns how many it filled. It fills fewer when dst is full, and stops before a file range: see [Buffer.HeadFile]
+// and [Buffer.Load]. The extents are read only and valid until the next call that modifies b. It never allocates and
+// never modifies b: it is what writev is given.
+//
+// Libevent: evbuffer_peek. Unlike libevent the last extent is cut off, and what does not fit is not counted:
+// [Buffer.NumExtents] does that.
+func (b *Buffer) PeekInto(dst [][]byte, n int) int {
+	return b.PeekFrom(dst, 0, n)
+}
+
+// PeekFrom is PeekInto for the n bytes that start from bytes behind the front. from beyond Len gives nothing.
+//
+// Libevent: evbuffer_peek with a start.
+func (b *Buffer) PeekFrom(dst [][]byte, from, n int) int {
+	if from < 0 {
+		panic(panicNegative)
+	}
+	if n < 0 || n > b.n {
+		n = b.n
+	}
+	if from >= b.n || n == 0 {
+		return 0
+	}
+	s := b.head
+	for ; from >= s.w-s.r; s = s.next {
+		from -= s.w - s.r
+	}
+	n += from // the first extent is cut off at its front, below
+	i := 0
+	for ; i < len(dst); i++ {
+		buf, r, w := s.buf, s.r, s.w
+		if r < 0 || r > w || w > cap(buf) { // a file range, which has no buf; this spares the bounds checks
+			break
+		}
+		p := buf[r:w:w]
+		if len(p) >= n {
+			dst[i] = p[:n:n]
+			i++
+			break
+		}
+		dst[i] = p
+		n -= len(p)
+		s = s.next
+	}
+	if from > 0 && i > 0 {
+		dst[0] = dst[0][from:]
+	}
+	return i
+}
+
+// NumExtents returns how many extents the first n bytes (n < 0: all) lie in, file ranges included.
+//
+// Libevent: evbuffer_peek with no vector.
+func (b *Buffer) NumExtents(n int) int {
+	if n < 0 || n > b.n {
+		n = b.n
+	}
+	count := 0
+	for s := b.head; s != nil && n > 0; s = s.next {
+		n -= s.len()
+		count++
+	}
+	return count
+}
+
+// Extents returns an iterator over the extents of b, each read only and valid until the next call that modifies b,
+// which the loop's body may make only before it breaks. File ranges are loaded first; it yields nothing if that fails
+// (see [Buffer.Load]).
+//
+// Libevent: evbuffer_peek.
+func (b *Buffer) Extents() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if b.Load(-1) != nil {
+			return
+		}
+		for s := b.head; s != nil && yield(s.bytes()); s = s.next {
+		}
+	}
+}
+
+// AppendExtents appends all extents to dst and returns it, for net.Buffers:
+//
+//	v := net.Buffers(b.AppendExtents(nil))
+//	n, err := v.WriteTo(conn) // one writev
+//	b.Drain(int(n))
+//
+// The extents are read only and valid until the next call that modifies b. File ranges end the list as they end
+// [Buffer.PeekInto]; call [Buffer.Load] first where there are any.
+func (b *Buffer) AppendExtents(dst [][]byte) [][]byte {
+	for s := b.head; s != nil && s.kind != kindFile; s = s.next {
+		dst = append(dst, s.bytes())
+	}
+	return dst
+}
+
+// PullUp makes the first n bytes contiguous (n < 0: all) and lends them: read only, valid until the next call that
+// modifies b. It copies only if they are not contiguous yet. It returns nil when b holds fewer than n, when n is 0, or
+// when they lie in a file range that cannot be read ([Buffer.Load] tells why).
+//
+// Libevent: evbuffer_pullup.
+func (b *Buffer) PullUp(n int) []byte {
+	if n < 0 {
+		n = b.n
+	}
+	if n == 0 || n > b.n {
+		return nil
+	}
+	s := b.head
+	if s.kind != kindFile && n <= s.w-s.r {
+		return s.buf[s.r : s.r+n : s.r+n]
+	}
+	if b.Load(n) != nil {
+		return nil
+	}
+	if b.ext != nil {
+		b.ext.touch() // the room that was reserved may move
+	}
+	if n > b.head.len() {
+		b.pullUp(n)
+	}
+	s = b.head
+	return s.buf[s.r : s.r+n : s.r+n]
+}
+
+// pullUp gathers the first n bytes, which span more than one segment, in one: the first, if all of its memory is
+// enough, else a new one. What is dropped is dropped last, because a release function may come back to b.
+func (b *Buffer) pullUp(n int) {
+	p, s := b.pool(), b.head
+	gone := s
+	if s.kind == kindPooled && len(s.buf) >= n {
+		if gone = s.next; len(s.buf)-s.r < n {
+			s.r, s.w = 0, copy(s.buf, s.buf[s.r:s.w])
+		}
+	} else {
+		s = p.sized(n)
+		b.head = s
+	}
+	next := gone
+	for end := s.r + n; s.w < end; {
+		k := copy(s.buf[s.w:end], next.buf[next.r:next.w])
+		s.w += k
+		if next.r += k; next.r < next.w {
+			break
+		}
+		next = next.next
+	}
+	if s.next = next; next == nil {
+		b.tail = s
+	}
+	b.verify()
+	dropList(gone, next, b)
+}
+
+// CopyOut copies into p what lies from bytes behind the front, and returns how many it copied: fewer than len(p) at the
+// end, or where a file range cannot be read ([Buffer.ReadAt] returns the error). b stays as it is.
+//
+// Libevent: evbuffer_copyout, evbuffer_copyout_from. Unlike libevent a frozen front does not matter.
+func (b *Buffer) CopyOut(p []byte, from int) int {
+	if s := b.head; s != nil && s.kind != kindFile && uint(from) < uint(s.w-s.r) && len(p) <= s.w-s.r-from {
+		return copy(p, s.buf[s.r+from:])
+	}
+	n, _ := b.copyOut(p, from)
+	return n
+}
+
+func (b *Buffer) copyOut(p []byte, from int) (n int, err error) {
+	if from < 0 {
+		panic(panicNegative)
+	}
+	for s := b.head; s != nil && n < len(p); s = s.next {
+		if from >= s.w-s.r {
+			from -= s.w - s.r
+			continue
+		}
+		k := 0
+		if s.kind == kindFile {
+			k, err = s.from.(*File).readAt(p[n:min(len(p), n+s.len()-from)], s.r+from)
+		} else {
+			k = copy(p[n:], s.buf[s.r+from:s.w])
+		}
+		from = 0
+		if n += k; err != nil {
+			break
+		}
+	}
+	return n, err
+}
+
+// Peek2 returns the two bytes that lie from bytes behind the front, if they are there, for encoding/binary:
+//
+//	if p, ok := b.Peek4(0); ok && b.Len() >= 4+int(binary.BigEndian.Uint32(p[:])) { …
+//
+// b stays as it is. ok is false where [Buffer.CopyOut] finds fewer bytes.
+func (b *Buffer) Peek2(from int) (p [2]byte, ok bool) {
+	return p, b.CopyOut(p[:], from) == len(p)
+}
+
+// Peek4 is Peek2 for four bytes.
+func (b *Buffer) Peek4(from int) (p [4]byte, ok bool) {
+	return p, b.CopyOut(p[:], from) == len(p)
+}
+
+// Peek8 is Peek2 for eight bytes.
+func (b *Buffer) Peek8(from int) (p [8]byte, ok bool) {
+	return p, b.CopyOut(p[:], from) == len(p)
+}
