@@ -1,0 +1,446 @@
+package bev
+
+import (
+	"math"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/bevgo/bev/buffer"
+	"github.com/bevgo/bev/internal/poll"
+	"github.com/bevgo/bev/internal/timer"
+)
+
+// A Conn is a buffered connection: a transport (a socket, most often), an
+// input buffer that the loop fills from it, and an output buffer that the loop
+// drains into it. Its callbacks run when enough has happened, as its marks and
+// timeouts say.
+//
+// A Conn belongs to its Loop for life. Its methods are Loop only; other
+// goroutines use a [Handle]. It is born with writing enabled and reading
+// disabled. Reading and writing stop for named reasons ([Reason]), each set
+// and cleared by the one part of bev that knows about it, and go on when none
+// is left.
+//
+// Memory is bounded in both directions by default, see [ConnOptions]. An idle
+// Conn holds no buffer memory.
+//
+// Libevent: struct bufferevent.
+type Conn struct {
+	// Set at creation, then constant.
+	loop *Loop
+	tr   transport
+
+	cb   Callbacks
+	data any
+
+	// Bytes. The owner of both buffers is this Conn, see bufferOwner.
+	in, out buffer.Buffer
+
+	// Limits, in bytes. A high mark or limit of 0 is none.
+	readMark, writeMark mark
+	outputLimit         int32
+	maxRead, maxWrite   int32
+
+	// State. See the types of these fields.
+	flags           connFlags
+	noRead, noWrite Reason
+	pend            pending
+	peerPort        uint16 // see peerIP; here because there is room
+	timer           timer.Node
+	timeouts        timeouts
+	readSince       int64 // these three: see conn_timeout.go
+	writeSince      int64
+	ioSince         int64
+	rare            *rareState // nil in ordinary times
+
+	// The peer of a TCP transport, else the zero address.
+	peerIP netip.Addr
+
+	bytesRead, bytesWritten uint64
+}
+
+// connFlags are facts about a Conn that are either so or not.
+type connFlags uint32
+
+const (
+	flagClosed     connFlags = 1 << iota
+	flagBusy                 // one of its callbacks is running
+	flagAgain                // in Loop.work.again
+	flagDirty                // in Loop.work.dirty
+	flagDeferred             // in Loop.work.deferred
+	flagDefer                // ConnOptions.DeferCallbacks
+	flagKeepOpen             // ConnOptions.KeepOpen
+	flagPause                // ConnOptions.PauseReadOnOutput
+	flagUnchosen             // the read high mark is the default limit
+	flagConnecting           // Dial has not succeeded yet
+	flagFinWanted            // shut the write side once Output is empty
+	flagFinSent              // it is shut
+	flagLinger               // CloseAfterFlush is under way
+)
+
+// Reason says why a direction of a [Conn] is at a standstill, one bit each.
+//
+// Libevent: BEV_SUSPEND_WM and its kin.
+type Reason uint16
+
+const (
+	ReasonDisabled   Reason = 1 << iota // Disable, or an event that disables
+	ReasonHighMark                      // Input holds as much as it may
+	ReasonOutputFull                    // Output holds as much as it may
+	ReasonConnecting                    // not connected yet
+	ReasonEnded                         // this direction is over: end of file, error, CloseWrite
+	ReasonNoFD                          // there is no descriptor yet, see NewConn and SetFD
+)
+
+// String gives the reasons by name: "high mark|output full".
+func (r Reason) String() string {
+	return joinBits(uint(r), []string{"disabled", "high mark", "output full", "connecting", "ended", "no descriptor"})
+}
+
+// init prepares the part of a Conn that all transports share. The caller
+// embeds c and has set c.tr.
+func (c *Conn) init(l *Loop, s *connSettings) {
+	c.loop = l
+	c.readMark, c.writeMark = s.read, s.write
+	c.outputLimit = s.outputLimit
+	c.maxRead, c.maxWrite = s.maxRead, s.maxWrite
+	c.timeouts = s.timeouts
+	c.flags = s.flags
+	c.noRead = ReasonDisabled
+	c.in.SetOwner((*bufferOwner)(c))
+	c.out.SetOwner((*bufferOwner)(c))
+}
+
+// own makes the Conn one of the Loop's: src is its transport. Until then the
+// Loop knows nothing of it.
+func (c *Conn) own(src source) poll.Token {
+	c.loop.stats.Conns++
+	c.loop.stats.Opened++
+	c.ioSince = c.loop.clock()
+	c.armTimer()
+	return c.loop.sources.Insert(src)
+}
+
+// disown takes the token back: what is left of this batch of events finds
+// nothing.
+func (c *Conn) disown(t poll.Token) {
+	if c.loop.sources.Remove(t) {
+		c.loop.stats.Conns--
+	}
+}
+
+// bufferOwner is the Conn as its buffers see it: a type of its own, so that
+// these methods are not methods of Conn.
+type bufferOwner Conn
+
+func (o *bufferOwner) BufferPool() *buffer.Pool { return o.loop.pool }
+
+// BufferChanged notices what the user does to Input and Output directly.
+func (o *bufferOwner) BufferChanged(b *buffer.Buffer, added, removed int) {
+	c := (*Conn)(o)
+	if b == &c.in {
+		c.inputChanged()
+		return
+	}
+	if removed > 0 {
+		c.outputFell()
+		if c.out.Len() == 0 {
+			c.writeSince = 0
+		}
+	}
+	if added > 0 && c.flags&(flagBusy|flagClosed) == 0 {
+		c.queueDirty() // in a callback of its own, leave will send it
+	}
+}
+
+// SetCallbacks replaces all three callbacks, at any time: a callback that is
+// due already runs the new one. Loop only.
+//
+// Libevent: bufferevent_setcb.
+func (c *Conn) SetCallbacks(cb Callbacks) {
+	c.loop.assertOwner("Conn.SetCallbacks")
+	c.cb = cb
+}
+
+// Callbacks returns the callbacks that are set. Loop only.
+//
+// Libevent: bufferevent_getcb.
+func (c *Conn) Callbacks() Callbacks {
+	c.loop.assertOwner("Conn.Callbacks")
+	return c.cb
+}
+
+// Enable lets dir go on, unless another reason stops it. Each Enable of
+// Writing that finds Output empty owes one Write callback, from the loop's
+// queue. Enabling reading does not announce again what Input holds already.
+// Never runs callbacks. Loop only.
+//
+// Libevent: bufferevent_enable.
+func (c *Conn) Enable(dir Dir) {
+	c.loop.assertOwner("Conn.Enable")
+	if !c.alive() {
+		return
+	}
+	if dir&Reading != 0 {
+		c.resume(Reading, ReasonDisabled)
+	}
+	if dir&Writing != 0 {
+		c.resume(Writing, ReasonDisabled)
+		if c.out.Len() == 0 && c.noWrite == 0 {
+			c.postpone(pendWrite)
+		}
+	}
+}
+
+// Disable stops dir until the next Enable. Bytes of that direction stay where
+// they are. Never runs callbacks. Loop only.
+//
+// Libevent: bufferevent_disable.
+func (c *Conn) Disable(dir Dir) {
+	c.loop.assertOwner("Conn.Disable")
+	if !c.alive() {
+		return
+	}
+	c.suspend(dir, ReasonDisabled)
+}
+
+// Enabled returns the directions that are enabled, suspended or not. An end
+// of file, an error and a timeout disable their direction. Loop only.
+//
+// Libevent: bufferevent_get_enabled.
+func (c *Conn) Enabled() Dir {
+	c.loop.assertOwner("Conn.Enabled")
+	d := Both
+	if c.noRead&ReasonDisabled != 0 {
+		d &^= Reading
+	}
+	if c.noWrite&ReasonDisabled != 0 {
+		d &^= Writing
+	}
+	return d
+}
+
+// Suspended returns the reasons for which dir, one of Reading and Writing,
+// stands still; 0 means that it goes on. Loop only.
+func (c *Conn) Suspended(dir Dir) Reason {
+	c.loop.assertOwner("Conn.Suspended")
+	if dir == Writing {
+		return c.noWrite
+	}
+	return c.noRead
+}
+
+// suspend adds a reason to stand still.
+func (c *Conn) suspend(dir Dir, r Reason) {
+	if dir&Reading != 0 {
+		c.noRead |= r
+	}
+	if dir&Writing != 0 {
+		c.noWrite |= r
+	}
+}
+
+// resume takes a reason away. A direction for which none is left goes on,
+// from the loop's queue, with its timeout starting anew.
+func (c *Conn) resume(dir Dir, r Reason) {
+	now := c.loop.clock()
+	if dir&Reading != 0 && c.noRead != 0 {
+		if c.noRead &^= r; c.noRead == 0 {
+			c.readSince = now
+			c.armTimer()
+			if c.tr.more(Reading) {
+				c.queueAgain()
+			}
+		}
+	}
+	if dir&Writing != 0 && c.noWrite != 0 {
+		if c.noWrite &^= r; c.noWrite == 0 && (c.out.Len() > 0 || c.flags&flagFinWanted != 0) {
+			c.writeSince = now
+			c.armTimer()
+			c.queueDirty()
+		}
+	}
+}
+
+// queueAgain gives the Conn another turn without asking the kernel.
+func (c *Conn) queueAgain() {
+	if c.flags&flagAgain == 0 {
+		c.flags |= flagAgain
+		c.loop.work.again.add(c)
+	}
+}
+
+func (c *Conn) resumeWork() {
+	c.flags &^= flagAgain
+	c.readTurn()
+}
+
+// Input returns the buffer of bytes that came from the peer. It belongs to
+// the Conn and stays the same for its life; take bytes out with any of its
+// methods. Bytes put in are as if they had come, without a callback. Loop
+// only.
+//
+// Libevent: bufferevent_get_input. Unlike libevent, no end is frozen.
+func (c *Conn) Input() *buffer.Buffer {
+	c.loop.assertOwner("Conn.Input")
+	return &c.in
+}
+
+// Output returns the buffer of bytes that wait for the peer. It belongs to
+// the Conn. What is appended here is sent as by Write, but neither OutputLimit
+// nor CloseWrite refuses it. Loop only.
+//
+// Libevent: bufferevent_get_output. Unlike libevent, no end is frozen.
+func (c *Conn) Output() *buffer.Buffer {
+	c.loop.assertOwner("Conn.Output")
+	return &c.out
+}
+
+// Loop returns the Loop that the Conn belongs to. Safe from any goroutine.
+//
+// Libevent: bufferevent_get_base.
+func (c *Conn) Loop() *Loop { return c.loop }
+
+// Data returns what SetData stored. Loop only.
+//
+// Libevent: the ctx argument of bufferevent_setcb.
+func (c *Conn) Data() any {
+	c.loop.assertOwner("Conn.Data")
+	return c.data
+}
+
+// SetData stores v, anything of yours that belongs to the Conn, so that one
+// callback function can serve all. Loop only.
+//
+// Libevent: the ctx argument of bufferevent_setcb.
+func (c *Conn) SetData(v any) {
+	c.loop.assertOwner("Conn.SetData")
+	c.data = v
+}
+
+// LocalAddr returns the address of this end, nil if there is none or the Conn
+// is closed. It asks the kernel. Loop only.
+func (c *Conn) LocalAddr() net.Addr {
+	c.loop.assertOwner("Conn.LocalAddr")
+	return c.tr.localAddr()
+}
+
+// RemoteAddr returns the address of the peer, nil if there is none. For TCP it
+// is known for the whole life of the Conn and after it. Loop only.
+func (c *Conn) RemoteAddr() net.Addr {
+	c.loop.assertOwner("Conn.RemoteAddr")
+	if c.peerIP.IsValid() {
+		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.peerIP, c.peerPort))
+	}
+	return c.tr.remoteAddr()
+}
+
+// setPeer remembers the address of the peer: the kernel forgets it when the
+// connection is reset.
+func (c *Conn) setPeer(a netip.AddrPort) { c.peerIP, c.peerPort = a.Addr(), a.Port() }
+
+// FD returns the descriptor, -1 if there is none. It stays the Conn's: use it
+// for socket options, not for reading or writing. Loop only.
+//
+// Libevent: bufferevent_getfd.
+func (c *Conn) FD() int {
+	c.loop.assertOwner("Conn.FD")
+	return c.tr.descriptor()
+}
+
+// ConnStats is what a Conn has moved since it was made, and what it holds.
+type ConnStats struct {
+	BytesRead, BytesWritten uint64 // from and to the transport
+	Input, Output           int    // bytes held now
+	Memory                  int    // bytes of memory that the buffers take
+	Suspended               [2]Reason
+}
+
+// Stats returns a snapshot. Loop only.
+func (c *Conn) Stats() ConnStats {
+	c.loop.assertOwner("Conn.Stats")
+	return ConnStats{
+		BytesRead: c.bytesRead, BytesWritten: c.bytesWritten,
+		Input: c.in.Len(), Output: c.out.Len(),
+		Memory:    c.in.Cap() + c.out.Cap(),
+		Suspended: [2]Reason{c.noRead, c.noWrite},
+	}
+}
+
+// SetMaxSingle bounds the bytes of one read and of one write, before other
+// Conns have their turn. 0 means the default, see [ConnOptions]. Loop only.
+//
+// Libevent: bufferevent_set_max_single_read, bufferevent_set_max_single_write.
+func (c *Conn) SetMaxSingle(read, write int) {
+	c.loop.assertOwner("Conn.SetMaxSingle")
+	c.maxRead, c.maxWrite = maxSingle(read, DefaultMaxSingleRead), maxSingle(write, math.MaxInt32)
+}
+
+// MaxSingle returns the bounds of one read and of one write, in bytes. Loop
+// only.
+//
+// Libevent: bufferevent_get_max_single_read, bufferevent_get_max_single_write.
+func (c *Conn) MaxSingle() (read, write int) {
+	c.loop.assertOwner("Conn.MaxSingle")
+	return int(c.maxRead), int(c.maxWrite)
+}
+
+func maxSingle(n, byDefault int) int32 {
+	if n <= 0 {
+		n = byDefault
+	}
+	return clamp32(n)
+}
+
+// clamp32 stores a size: what does not fit means "as good as unbounded".
+func clamp32(n int) int32 {
+	return int32(min(max(n, 0), math.MaxInt32))
+}
+
+// connSettings are ConnOptions, checked and ready to copy into a Conn.
+type connSettings struct {
+	read, write       mark
+	outputLimit       int32
+	maxRead, maxWrite int32
+	timeouts          timeouts
+	flags             connFlags
+	nagle             bool
+	keepAlive         time.Duration // 0: none
+}
+
+// settings checks o and fills in the defaults. pause says whether reading
+// waits for Output unless the options say otherwise.
+func settings(o *ConnOptions, pause bool) (*connSettings, error) {
+	var z ConnOptions
+	if o != nil {
+		z = *o
+	}
+	s := &connSettings{
+		maxRead:  maxSingle(z.MaxSingleRead, DefaultMaxSingleRead),
+		maxWrite: maxSingle(z.MaxSingleWrite, math.MaxInt32),
+		timeouts: timeouts{read: clockTime(z.ReadTimeout), write: clockTime(z.WriteTimeout), idle: clockTime(z.IdleTimeout)},
+		nagle:    z.Nagle,
+	}
+	if err := s.setMarks(&z); err != nil {
+		return nil, err
+	}
+	if z.OutputLimit == 0 {
+		z.OutputLimit = DefaultOutputLimit
+	}
+	s.outputLimit = clamp32(z.OutputLimit)
+	if z.KeepAlive == 0 {
+		z.KeepAlive = DefaultKeepAlive
+	}
+	s.keepAlive = max(z.KeepAlive, 0)
+	if z.DeferCallbacks {
+		s.flags |= flagDefer
+	}
+	if z.KeepOpen {
+		s.flags |= flagKeepOpen
+	}
+	if (pause || z.PauseReadOnOutput) && s.write.high > 0 {
+		s.flags |= flagPause
+	}
+	return s, nil
+}

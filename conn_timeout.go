@@ -1,0 +1,169 @@
+package bev
+
+import (
+	"math"
+	"os"
+	"time"
+
+	"github.com/bevgo/bev/internal/timer"
+)
+
+// timeouts are durations in milliseconds, 0 for none, in 32 bits for the sake
+// of idle Conns: the longest is 49 days.
+type timeouts struct {
+	read, write, idle uint32
+}
+
+// Each clock of a Conn is a time at which it last started: readSince,
+// writeSince (0 while there is nothing to send), ioSince; deadline is the end
+// of a connect or a linger. Moving a byte stores a time and touches nothing
+// else: the one node in the loop's heap is allowed to be early, and expire
+// puts it where it belongs.
+
+// SetTimeouts sets how long reading and writing may go without progress; 0 or
+// less means for ever. The resolution is a millisecond, rounded up.
+//
+// The read timeout runs while reading is enabled and not suspended, the write
+// timeout while there is something to send besides; any byte that moves in its
+// direction, and anything that lets the direction go on, starts it anew. When
+// one expires its direction is disabled and the Event callback gets
+// EventTimeout with EventReading or EventWriting, once. The other direction
+// goes on; Enable arms the timeout again. Setting starts both clocks anew.
+// Loop only.
+//
+// Libevent: bufferevent_set_timeouts.
+func (c *Conn) SetTimeouts(read, write time.Duration) {
+	c.loop.assertOwner("Conn.SetTimeouts")
+	c.timeouts.read, c.timeouts.write = clockTime(read), clockTime(write)
+	c.readSince = c.loop.clock()
+	if c.out.Len() > 0 {
+		c.writeSince = c.readSince
+	}
+	c.armTimer()
+}
+
+// Timeouts returns the read and write timeouts, 0 for none. Loop only.
+func (c *Conn) Timeouts() (read, write time.Duration) {
+	c.loop.assertOwner("Conn.Timeouts")
+	return duration(c.timeouts.read), duration(c.timeouts.write)
+}
+
+// SetIdleTimeout sets how long the Conn may go without a byte in either
+// direction, suspended or not; 0 or less means for ever. It expires with
+// EventTimeout alone, disables nothing, and starts anew with the next byte.
+// Loop only.
+func (c *Conn) SetIdleTimeout(d time.Duration) {
+	c.loop.assertOwner("Conn.SetIdleTimeout")
+	c.timeouts.idle = clockTime(d)
+	c.ioSince = c.loop.clock()
+	c.armTimer()
+}
+
+// IdleTimeout returns the idle timeout, 0 for none. Loop only.
+func (c *Conn) IdleTimeout() time.Duration {
+	c.loop.assertOwner("Conn.IdleTimeout")
+	return duration(c.timeouts.idle)
+}
+
+func clockTime(d time.Duration) uint32 {
+	if d <= 0 {
+		return 0
+	}
+	// Halves first, so that the longest Duration does not overflow.
+	ms := d / time.Millisecond
+	if d%time.Millisecond != 0 {
+		ms++
+	}
+	return uint32(min(int64(ms), math.MaxUint32))
+}
+
+func duration(ms uint32) time.Duration { return time.Duration(ms) * time.Millisecond }
+
+const never = math.MaxInt64
+
+// The ends of the clocks, never for one that does not run.
+
+func (c *Conn) readEnd() int64 {
+	if c.timeouts.read == 0 || c.noRead != 0 {
+		return never
+	}
+	return c.readSince + int64(duration(c.timeouts.read))
+}
+
+func (c *Conn) writeEnd() int64 {
+	if c.timeouts.write == 0 || c.noWrite != 0 || c.writeSince == 0 {
+		return never
+	}
+	return c.writeSince + int64(duration(c.timeouts.write))
+}
+
+func (c *Conn) idleEnd() int64 {
+	if c.timeouts.idle == 0 || c.ioSince == never {
+		return never
+	}
+	return c.ioSince + int64(duration(c.timeouts.idle))
+}
+
+func (c *Conn) nextEnd() int64 {
+	end := int64(never)
+	if c.rare != nil && c.rare.deadline != 0 {
+		end = c.rare.deadline
+	}
+	if c.flags&(flagConnecting|flagLinger) != 0 {
+		return end
+	}
+	return min(end, c.readEnd(), c.writeEnd(), c.idleEnd())
+}
+
+// armTimer makes sure that the heap wakes the Conn no later than its next
+// end. One that is earlier already may stay.
+func (c *Conn) armTimer() {
+	end := c.nextEnd()
+	if end == never || c.flags&flagClosed != 0 {
+		return
+	}
+	if when, armed := c.loop.timers.When(c); armed && when <= end {
+		return
+	}
+	c.loop.arm(c, end)
+}
+
+func (c *Conn) timerNode() *timer.Node { return &c.timer }
+
+// expire tells the clocks that have ended, and puts the node at the end of
+// the next one.
+func (c *Conn) expire(now int64) {
+	if r := c.rare; r != nil && r.deadline != 0 && r.deadline <= now {
+		r.deadline = 0
+		c.deadlinePassed()
+		return
+	}
+	if c.flags&(flagConnecting|flagLinger) == 0 {
+		c.expireClocks(now)
+	}
+	c.armTimer()
+}
+
+func (c *Conn) expireClocks(now int64) {
+	if c.readEnd() <= now {
+		c.suspend(Reading, ReasonDisabled)
+		c.dueEvent(EventTimeout|EventReading, os.ErrDeadlineExceeded)
+	}
+	if c.alive() && c.writeEnd() <= now {
+		c.suspend(Writing, ReasonDisabled)
+		c.dueEvent(EventTimeout|EventWriting, os.ErrDeadlineExceeded)
+	}
+	if c.alive() && c.idleEnd() <= now {
+		c.ioSince = never // until a byte moves
+		c.dueEvent(EventTimeout, os.ErrDeadlineExceeded)
+	}
+}
+
+// deadlinePassed ends what may not last longer: a connect, or a linger.
+func (c *Conn) deadlinePassed() {
+	if c.flags&flagConnecting != 0 {
+		c.connectFailed(os.ErrDeadlineExceeded, EventTimeout)
+		return
+	}
+	c.close(false)
+}

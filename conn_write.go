@@ -1,0 +1,208 @@
+package bev
+
+import (
+	"github.com/bevgo/bev/buffer"
+)
+
+// Write queues p for the peer. It copies p, takes all of it or, with an error,
+// nothing, and never blocks: what one callback writes goes out in one system
+// call when the callback has returned, and what others write at the end of the
+// tick. The error is ErrOutputFull beyond OutputLimit, and net.ErrClosed after
+// Close, CloseWrite or a failure. A nil error means queued, in order, not
+// sent. Loop only; from elsewhere use [Handle.Write].
+//
+// Libevent: bufferevent_write.
+func (c *Conn) Write(p []byte) (int, error) {
+	c.loop.assertOwner("Conn.Write")
+	if err := c.mayWrite(len(p)); err != nil {
+		return 0, err
+	}
+	c.out.Append(p)
+	return len(p), nil
+}
+
+// WriteString is Write for a string. Loop only.
+func (c *Conn) WriteString(s string) (int, error) {
+	c.loop.assertOwner("Conn.WriteString")
+	if err := c.mayWrite(len(s)); err != nil {
+		return 0, err
+	}
+	c.out.AppendString(s)
+	return len(s), nil
+}
+
+// WriteBuffer queues all of b for the peer without copying, and empties b. On
+// an error, those of Write, b is unchanged. b may be the Conn's own Input:
+// that is an echo. Loop only.
+//
+// Libevent: bufferevent_write_buffer.
+func (c *Conn) WriteBuffer(b *buffer.Buffer) error {
+	c.loop.assertOwner("Conn.WriteBuffer")
+	if err := c.mayWrite(b.Len()); err != nil {
+		return err
+	}
+	c.out.MoveAll(b)
+	return nil
+}
+
+// mayWrite reports why n bytes cannot be queued.
+func (c *Conn) mayWrite(n int) error {
+	switch {
+	case c.flags&flagClosed != 0:
+		return errConnClosed
+	case c.flags&(flagFinWanted|flagFinSent|flagLinger) != 0:
+		return errWriteShut
+	case c.noWrite&ReasonEnded != 0:
+		return errWriteEnded
+	case c.outputLimit > 0 && n > 0 && c.out.Len()+c.onTheWay()+n > int(c.outputLimit):
+		return ErrOutputFull
+	}
+	return nil
+}
+
+// SetOutputLimit bounds Output at n bytes, see ConnOptions.OutputLimit; 0 or
+// less means none. What is in Output already stays. Loop only.
+func (c *Conn) SetOutputLimit(n int) {
+	c.loop.assertOwner("Conn.SetOutputLimit")
+	c.outputLimit = clamp32(n)
+	c.shareOutput()
+}
+
+// OutputLimit returns the bound of Output in bytes, 0 for none. Loop only.
+func (c *Conn) OutputLimit() int {
+	c.loop.assertOwner("Conn.OutputLimit")
+	return int(c.outputLimit)
+}
+
+// queueDirty has the loop flush the Conn at the end of the tick.
+func (c *Conn) queueDirty() {
+	if c.flags&flagDirty == 0 {
+		c.flags |= flagDirty
+		c.loop.work.dirty.add(c)
+	}
+}
+
+func (c *Conn) flushDirty() {
+	c.flags &^= flagDirty
+	if c.flags&flagClosed == 0 {
+		c.flush()
+	}
+}
+
+// flush gives Output to the transport, in one operation, and tells the user
+// if little enough is left. A transport that would take more is asked again
+// after other Conns have had their turn.
+func (c *Conn) flush() {
+	if c.noWrite == 0 && c.out.Len() > 0 && c.tr.more(Writing) {
+		n, err := c.tr.drain(int(c.maxWrite))
+		if n > 0 {
+			c.sent(n)
+		}
+		if err != nil && err != errAgain {
+			c.writeFailed(err)
+			return
+		}
+	}
+	if c.flags&flagClosed != 0 {
+		return // by the Write callback
+	}
+	c.checkOutputMark()
+	c.shareOutput()
+	switch {
+	case c.out.Len() == 0:
+		c.writeSince = 0
+		c.outputEmpty()
+	case c.noWrite == 0:
+		if c.tr.more(Writing) {
+			c.queueDirty()
+		}
+		c.startWriteClock()
+	}
+}
+
+// sent accounts for n bytes that left Output.
+func (c *Conn) sent(n int) {
+	now := c.loop.now
+	c.writeSince, c.ioSince = now, now
+	c.bytesWritten += uint64(n)
+	c.loop.stats.BytesWritten += uint64(n)
+	c.outputFell()
+	if c.writeMark.permits(c.out.Len()) && c.flags&flagLinger == 0 {
+		c.dueWrite()
+	}
+}
+
+// startWriteClock runs once for each stretch of time in which Output is not
+// empty: the Output that goes out whole never comes here.
+func (c *Conn) startWriteClock() {
+	if c.timeouts.write == 0 {
+		return
+	}
+	if c.writeSince == 0 {
+		c.writeSince = c.loop.now
+	}
+	c.armTimer()
+}
+
+// writeFailed ends writing. Bytes that can still be read are worth more than
+// the news that writing is over, so they come first.
+func (c *Conn) writeFailed(err error) {
+	c.endWriting()
+	switch {
+	case c.flags&flagLinger != 0:
+		c.close(false) // nobody can be served any more
+		return
+	case c.rare != nil && (c.rare.reset != nil || c.rare.told):
+		return // the same failure, seen from the other side
+	}
+	c.ensureRare().write = c.opError("write", err)
+	if c.noRead == 0 && c.tr.more(Reading) {
+		c.queueAgain()
+		return
+	}
+	c.tellWriteFailure()
+}
+
+func (c *Conn) tellWriteFailure() {
+	err := c.rare.write
+	c.rare.write = nil
+	c.dueEvent(EventError|EventWriting, err)
+}
+
+// endWriting drops what cannot be sent any more.
+func (c *Conn) endWriting() {
+	c.noWrite |= ReasonEnded | ReasonDisabled
+	c.flags &^= flagFinWanted
+	c.out.Reset()
+	c.shareOutput()
+}
+
+// Flush gives Output to the transport now, without waiting for the end of the
+// callback or tick, and reports whether anything was moved. What a flush finds
+// is told from the loop's queue, never from inside the call. It has no effect
+// on reading. A socket has no use for mode. Loop only.
+//
+// Libevent: bufferevent_flush. Unlike libevent, it is not without effect on a socket.
+func (c *Conn) Flush(dir Dir, mode FlushMode) bool {
+	c.loop.assertOwner("Conn.Flush")
+	if dir&Writing == 0 || !c.alive() {
+		return false
+	}
+	before := c.bytesWritten
+	nested := c.flags & flagBusy
+	c.flags |= flagBusy // so that callbacks are queued
+	c.flush()
+	c.flags = c.flags&^flagBusy | nested
+	return c.bytesWritten != before
+}
+
+// FlushMode says how much a [Conn.Flush] means.
+//
+// Libevent: enum bufferevent_flush_mode.
+type FlushMode uint8
+
+const (
+	FlushNormal   FlushMode = iota // as if by itself
+	FlushAll                       // what is held back for more, too
+	FlushFinished                  // and no more will come
+)

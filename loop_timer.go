@@ -1,0 +1,126 @@
+package bev
+
+import (
+	"time"
+
+	"github.com/bevgo/bev/internal/timer"
+)
+
+// A Timer runs a function on the loop once, or again and again. Made by
+// [Loop.AfterFunc] and [Loop.Every]. Its methods are Loop only.
+//
+// Libevent: evtimer_new.
+type Timer struct {
+	loop  *Loop
+	f     func()
+	every time.Duration // 0: once
+	when  int64
+	node  timer.Node
+}
+
+// AfterFunc runs f on the loop once, d from now, never from inside this call
+// and never early. Now is the start of the tick, as everything that one tick
+// does happens at one time. Negative d counts as 0. Loop only.
+//
+// Libevent: evtimer_new, evtimer_add, event_base_once.
+func (l *Loop) AfterFunc(d time.Duration, f func()) *Timer {
+	l.assertOwner("Loop.AfterFunc")
+	if f == nil {
+		misuse("AfterFunc needs a function")
+	}
+	t := &Timer{loop: l, f: f}
+	t.start(d)
+	return t
+}
+
+// Every runs f on the loop each d, until [Timer.Stop]. The first run is d
+// from now. The next deadline counts from the one before, so runs do not
+// drift; where they could not keep up, the missed ones are left out. It panics
+// if d is not positive. Loop only.
+//
+// Libevent: event_new with EV_PERSIST and a timeout.
+func (l *Loop) Every(d time.Duration, f func()) *Timer {
+	l.assertOwner("Loop.Every")
+	if f == nil || d <= 0 {
+		misuse("Every needs a function and an interval above 0, got %v", d)
+	}
+	t := &Timer{loop: l, f: f, every: d}
+	t.start(d)
+	return t
+}
+
+// Stop disarms t and reports whether it was armed. A stopped Timer may be
+// armed again by Reset. Loop only.
+//
+// Libevent: evtimer_del.
+func (t *Timer) Stop() bool {
+	t.loop.assertOwner("Timer.Stop")
+	armed := t.node.Armed()
+	t.loop.disarm(t)
+	return armed
+}
+
+// Reset arms t to run d from now, whether it was armed or not, and reports
+// whether it was. For a Timer of Every, d also becomes the interval, and must
+// be positive. Loop only.
+//
+// Libevent: evtimer_add on a pending timer.
+func (t *Timer) Reset(d time.Duration) bool {
+	t.loop.assertOwner("Timer.Reset")
+	armed := t.node.Armed()
+	if t.every > 0 {
+		if d <= 0 {
+			misuse("Timer.Reset needs an interval above 0 for a timer of Every, got %v", d)
+		}
+		t.every = d
+	}
+	t.start(d)
+	return armed
+}
+
+// Armed reports whether t will run. Loop only.
+//
+// Libevent: evtimer_pending.
+func (t *Timer) Armed() bool {
+	t.loop.assertOwner("Timer.Armed")
+	return t.node.Armed()
+}
+
+func (t *Timer) start(d time.Duration) {
+	t.when = t.loop.clock() + int64(max(d, 0))
+	t.loop.arm(t, t.when)
+}
+
+func (t *Timer) timerNode() *timer.Node { return &t.node }
+
+// expire re-arms before the callback, so that the callback may Stop or Reset.
+func (t *Timer) expire(now int64) {
+	if t.every > 0 {
+		t.when += int64(t.every)
+		if t.when <= now {
+			t.when = now + int64(t.every)
+		}
+		t.loop.arm(t, t.when)
+	}
+	t.f()
+}
+
+// clock is the time that deadlines count from: the tick's, or the real one
+// while no tick is running, when the tick's may be long past.
+func (l *Loop) clock() int64 {
+	if l.ticking {
+		return l.now
+	}
+	return int64(time.Since(l.base))
+}
+
+// arm puts e into the heap, or moves it. A deadline that is not past the
+// tick's clock is moved just past it, so that a timer of zero length runs in
+// the next tick and not for ever in this one.
+func (l *Loop) arm(e expirer, when int64) {
+	l.timers.Reset(e, max(when, l.now+1))
+}
+
+func (l *Loop) disarm(e expirer) {
+	l.timers.Remove(e)
+}

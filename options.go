@@ -1,0 +1,181 @@
+package bev
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Defaults that the options below refer to.
+const (
+	// DefaultInputLimit bounds Input where nobody set a read high mark.
+	DefaultInputLimit = 1 << 20
+	// DefaultOutputHigh is the write high mark of accepted and adopted Conns:
+	// at this many bytes in Output, reading pauses.
+	DefaultOutputHigh = 256 << 10
+	// DefaultOutputLimit bounds Output against writes of any origin.
+	DefaultOutputLimit = 16 << 20
+	// DefaultMaxSingleRead bounds one read, and so one Conn's turn.
+	DefaultMaxSingleRead = 64 << 10
+	// DefaultLinger bounds CloseAfterFlush.
+	DefaultLinger = 10 * time.Second
+	// DefaultKeepAlive is the idle time before TCP keep-alive probes, the
+	// value libevent's listener uses.
+	DefaultKeepAlive = 300 * time.Second
+	// DefaultBacklog is the length of the queue of callers that wait for
+	// accept, see listen(2). The kernel caps it at net.core.somaxconn.
+	DefaultBacklog = 1024
+)
+
+// LoopOptions are the settings of a [Loop]. A nil pointer means all defaults.
+// The struct is copied.
+//
+// Libevent: event_base_new_with_config.
+type LoopOptions struct {
+	// Logger receives what nobody else is there to be told: a panic in a
+	// callback, a listener that ran out of descriptors. Nil means
+	// slog.Default().
+	Logger *slog.Logger
+
+	// OnPanic is called on the loop after a callback panicked, with the
+	// value and the stack. The Conn whose callback it was is closed already,
+	// and the loop goes on. Nil means an error line to Logger.
+	OnPanic func(v any, stack []byte)
+
+	// ReadBuffer is the size in bytes of the memory that all Conns of the
+	// Loop read into, and so the upper bound of one read. 0 means 64 KiB;
+	// less than 4 KiB is raised to that.
+	ReadBuffer int
+
+	// OwnCore says that the Loop has a processor core to itself. It then
+	// reads and writes without telling Go's scheduler, which saves about a
+	// tenth of the CPU time of small messages and lengthens the collector's
+	// pauses in the rest of the program. Leave it off in a program that does
+	// more than serve this Loop.
+	OwnCore bool
+
+	// BlockingWait makes the Loop wait in a system call of its own instead
+	// of in Go's poller: it then costs a thread while it waits, wakes
+	// regardless of how busy the program's other goroutines are, and is
+	// slower to reach from them. See docs/ARCHITECTURE.md, "Waiting".
+	BlockingWait bool
+}
+
+// ConnOptions are the settings of a [Conn]. A nil pointer means all defaults.
+// The struct is copied.
+//
+// In options, zero means the default and negative means none; in the setters
+// of the same name (SetWatermark, SetTimeouts) zero means none, as in libevent.
+//
+// Libevent: bufferevent_socket_new (its options), bufferevent_setwatermark, bufferevent_set_timeouts.
+type ConnOptions struct {
+	// ReadWatermark holds the marks of Input in bytes. Low: the Read callback
+	// waits for that many (default 0: any). High: reading stops there until
+	// Input is below it. A High of 0 leaves the limit of 1 MiB
+	// (DefaultInputLimit), which ends in ErrInputFull instead of waiting.
+	ReadWatermark Watermark
+
+	// WriteWatermark holds the marks of Output in bytes. Low: the Write
+	// callback runs after a write that leaves at most that many (default 0:
+	// all is sent). High: see PauseReadOnOutput; a High of 0 means 256 KiB
+	// (DefaultOutputHigh).
+	WriteWatermark Watermark
+
+	// PauseReadOnOutput stops reading while Output is at or above its high
+	// mark, and until it has fallen to a quarter of it, or to its low mark
+	// where one is set. This is what keeps an echo server's memory flat
+	// against a peer that sends and never reads. Accepted and adopted Conns
+	// always do so unless WriteWatermark.High is negative; dialled Conns and
+	// pair ends do so only when asked, so that two honest ends that both
+	// send first do not wait for each other for ever.
+	PauseReadOnOutput bool
+
+	// OutputLimit is how many bytes Output may hold, whoever writes them. A
+	// write that would pass it takes nothing and returns ErrOutputFull.
+	// 0 means 16 MiB (DefaultOutputLimit), negative none.
+	OutputLimit int
+
+	// ReadTimeout, WriteTimeout: see [Conn.SetTimeouts]. 0 or less means none.
+	ReadTimeout, WriteTimeout time.Duration
+
+	// IdleTimeout expires when no byte has moved in either direction for that
+	// long, suspended or not. 0 or less means none.
+	IdleTimeout time.Duration
+
+	// MaxSingleRead bounds the bytes of one read, MaxSingleWrite those of one
+	// write, before other Conns of the Loop have their turn. 0 means 64 KiB
+	// for reads (and never more than LoopOptions.ReadBuffer) and no bound for
+	// writes.
+	MaxSingleRead, MaxSingleWrite int
+
+	// DeferCallbacks runs every callback from the loop's own queue, after
+	// the I/O of the tick, in the order connected, read, write, the rest.
+	// Use it where callbacks of several Conns touch each other.
+	//
+	// Libevent: BEV_OPT_DEFER_CALLBACKS.
+	DeferCallbacks bool
+
+	// KeepOpen leaves the descriptor open when the Conn is closed.
+	//
+	// Libevent: the absence of BEV_OPT_CLOSE_ON_FREE.
+	KeepOpen bool
+
+	// Nagle leaves Nagle's algorithm on (tcp(7), TCP_NODELAY off). By
+	// default small writes go out at once: the Conn collects what one
+	// callback writes anyway.
+	Nagle bool
+
+	// KeepAlive is the idle time before TCP keep-alive probes start. 0 means
+	// five minutes (DefaultKeepAlive), negative none.
+	KeepAlive time.Duration
+}
+
+// ListenOptions are the settings of a [Listener]. A nil pointer means all
+// defaults. The struct is copied.
+//
+// Libevent: evconnlistener_new_bind.
+type ListenOptions struct {
+	// Conn holds the settings of the accepted Conns; nil means defaults.
+	Conn *ConnOptions
+
+	// Backlog is how many callers may wait for accept. 0 means 1024
+	// (DefaultBacklog); negative means the smallest the kernel allows.
+	Backlog int
+
+	// ReusePort lets several sockets listen on one port, each with a share
+	// of the callers (SO_REUSEPORT, socket(7)).
+	ReusePort bool
+
+	// NoReuseAddr leaves SO_REUSEADDR off. By default it is on, so that a
+	// server can start again while old connections are in TIME_WAIT.
+	NoReuseAddr bool
+
+	// Paused creates the Listener without accepting; Resume starts it.
+	//
+	// Libevent: LEV_OPT_DISABLED.
+	Paused bool
+
+	// OnError is told, on the loop, about an error of accept that retrying
+	// does not cure; the Listener is closed then. Nil means an error line to
+	// the Loop's Logger.
+	//
+	// Libevent: evconnlistener_set_error_cb.
+	OnError func(err error)
+}
+
+// DialOptions are the settings of [Dial]. A nil pointer means all defaults.
+// The struct is copied.
+type DialOptions struct {
+	// Conn holds the settings of the dialled Conn; nil means defaults.
+	Conn *ConnOptions
+
+	// Timeout ends the attempt with EventError and os.ErrDeadlineExceeded
+	// after that long. 0 or less leaves it to the context and the kernel
+	// (about two minutes).
+	Timeout time.Duration
+
+	// LocalAddr is the numeric address to dial from, "" for any: "10.0.0.1:0".
+	LocalAddr string
+}
+
+// ReadBuffer is never smaller than this, so that one read is worth its call.
+const minReadBuffer = 4 << 10
