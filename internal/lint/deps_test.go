@@ -1,0 +1,289 @@
+package lint
+
+import (
+	"fmt"
+	"go/ast"
+	"os/exec"
+	"path"
+	"strings"
+	"testing"
+)
+
+// arrow says what the packages of a folder may import from this repository.
+type arrow struct {
+	from string   // a folder, and all under it unless they have a row of their own
+	to   []string // folders, exactly
+}
+
+// arrows is the shape of the project: they point down only, so that a part can
+// be read knowing only what lies under it. The rim (bevtls, cmd, examples)
+// uses what every user has, and so proves that it is enough.
+var arrows = []arrow{
+	{"cmd", []string{".", "buffer", "bevtls", "bevtest"}},
+	{"examples", []string{".", "buffer", "bevtls"}},
+	{"conformance", []string{".", "buffer", "bevtls", "bevtest"}},
+	{"bench", []string{".", "buffer", "bevtls"}},
+	{"bevtls", []string{".", "buffer"}},
+	// bevtest puts a simulated network in the place of the kernel, and so has
+	// to know the contract that the kernel's backends fulfil.
+	{"bevtest", []string{".", "buffer", "internal/poll", "internal/sys", "internal/timer"}},
+	{".", []string{"buffer", "internal/poll", "internal/timer", "internal/sys", "internal/goid", "internal/invariants"}},
+	// buffer never sees a descriptor.
+	{"buffer", []string{"internal/invariants"}},
+	{"internal/poll/polltest", []string{"internal/poll", "internal/sys"}},
+	{"internal/poll", []string{"internal/sys", "internal/invariants"}},
+	{"internal/sys", []string{"internal/invariants"}},
+	{"internal/timer", []string{"internal/invariants"}},
+	{"internal/goid", nil},
+	{"internal/invariants", nil},
+	{"internal/leak", nil},
+	{"internal/seed", nil},
+	{"internal/lint", nil},
+	{"tools", nil},
+}
+
+// testArrows is what the tests of any package may import besides: helpers that
+// are imported by tests alone.
+var testArrows = []string{"internal/leak", "internal/seed", "internal/poll/polltest", "internal/invariants", "bevtest"}
+
+// arrowOf returns the row for a folder: the one with the longest match.
+func arrowOf(dir string) *arrow {
+	var best *arrow
+	for i, a := range arrows {
+		matches := a.from == dir || a.from != "." && within(dir, a.from)
+		if matches && (best == nil || len(a.from) > len(best.from)) {
+			best = &arrows[i]
+		}
+	}
+	return best
+}
+
+// checkArrows holds imports within the repository to the table above.
+func checkArrows(t *tree) []finding {
+	var found []finding
+	for _, f := range t.goFiles() {
+		row := arrowOf(f.dir())
+		if row == nil {
+			found = append(found, t.at(f, f.ast.Package, "the package in %s has no row in arrows (internal/lint/deps_test.go): add one that says what it may import", f.dir()))
+			continue
+		}
+		f.imports(func(spec *ast.ImportSpec, p string) {
+			to, ours := folder(p)
+			if !ours || to == f.dir() || oneOf(to, row.to) || f.forTests() && oneOf(to, testArrows) {
+				return
+			}
+			found = append(found, t.at(f, spec.Pos(), "%s must not import %s: arrows point down only, see arrows (internal/lint/deps_test.go)", f.dir(), to))
+		})
+	}
+	return found
+}
+
+// folder returns the folder of a package of this repository.
+func folder(importPath string) (dir string, ours bool) {
+	if importPath == module {
+		return ".", true
+	}
+	return strings.CutPrefix(importPath, module+"/")
+}
+
+// outside is what packages of the root module may import from elsewhere than
+// the standard library.
+var outside = map[string]string{
+	"internal/sys":  "golang.org/x/sys/",
+	"internal/poll": "golang.org/x/sys/",
+}
+
+// otherModules have a go.mod of their own, and choose for themselves.
+var otherModules = []string{"cmd", "bench", "conformance", "tools"}
+
+// checkOutside keeps users' dependency trees as small as we promise: the
+// standard library, and golang.org/x/sys where the kernel is called.
+func checkOutside(t *tree) []finding {
+	var found []finding
+	for _, f := range t.goFiles() {
+		if inOtherModule(f.dir()) {
+			continue
+		}
+		f.imports(func(spec *ast.ImportSpec, p string) {
+			first, _, _ := strings.Cut(p, "/")
+			_, ours := folder(p)
+			allowed := outside[f.dir()]
+			if ours || !strings.Contains(first, ".") || allowed != "" && strings.HasPrefix(p, allowed) {
+				return
+			}
+			found = append(found, t.at(f, spec.Pos(), "%s must not import %s: the root module uses the standard library, and golang.org/x/sys in internal/sys and internal/poll; a test that needs more goes to conformance", f.dir(), p))
+		})
+	}
+	return found
+}
+
+func inOtherModule(dir string) bool {
+	for _, m := range otherModules {
+		if within(dir, m) {
+			return true
+		}
+	}
+	return false
+}
+
+// kernelFiles are the files of the root that may name the kernel, with the
+// reason. All others move bytes between buffers and callbacks and hold for
+// every flavour of connection.
+var kernelFiles = map[string]string{
+	"socket.go":       "the flavour over a kernel socket",
+	"conn_connect.go": "opens a socket and connects it",
+	"listener.go":     "accepts sockets",
+	"transport.go":    "gives the answers of non-blocking calls the names that all flavours use",
+	"loop.go":         "sets how the loop's system calls are made",
+}
+
+// checkKernel keeps system calls in the files that are about them.
+func checkKernel(t *tree) []finding {
+	var found []finding
+	for _, f := range t.goFiles(".") {
+		if f.test() || kernelFiles[f.path] != "" {
+			continue
+		}
+		f.imports(func(spec *ast.ImportSpec, p string) {
+			if p == "syscall" || strings.HasPrefix(p, "golang.org/x/sys/") || p == module+"/internal/sys" {
+				found = append(found, t.at(f, spec.Pos(), "%s must not import %s: call the kernel from a file listed in kernelFiles (internal/lint/deps_test.go), or add this one with the reason", f.path, p))
+			}
+		})
+	}
+	return found
+}
+
+// unsafeDirs may import unsafe or use cgo, with the reason.
+var unsafeDirs = map[string]string{
+	"internal/sys": "hands memory to the kernel",
+	"conformance":  "calls C libevent",
+	"bench":        "measures C libevent",
+}
+
+// checkUnsafe keeps what the compiler cannot check in one place, where a
+// reviewer looks for it.
+func checkUnsafe(t *tree) []finding {
+	var found []finding
+	for _, f := range t.goFiles() {
+		if unsafeDirs[f.dir()] != "" {
+			continue
+		}
+		f.imports(func(spec *ast.ImportSpec, p string) {
+			if p == "unsafe" || p == "C" {
+				found = append(found, t.at(f, spec.Pos(), "%s must not import %q: unsafe code belongs in internal/sys", f.dir(), p))
+			}
+		})
+	}
+	return found
+}
+
+// required is the whole module graph of a program that imports bev and nothing
+// else.
+var required = []string{"golang.org/x/sys"}
+
+// checkModuleGraph reads the root's go.mod: what stands there, users download.
+func checkModuleGraph(t *tree) []finding {
+	var found []finding
+	for _, name := range []string{"go.mod", "go.sum"} {
+		f := t.file(name)
+		if f == nil {
+			continue
+		}
+		for i, line := range strings.Split(f.text, "\n") {
+			words := strings.Fields(line)
+			if len(words) > 0 && name == "go.mod" {
+				words = requirement(words)
+			}
+			if len(words) > 0 && !oneOf(words[0], required) {
+				found = append(found, finding{name, i + 1, fmt.Sprintf("%s must not be here: programs that import bev would carry it; what tests, tools and commands need goes into a go.mod of their own", words[0])})
+			}
+		}
+	}
+	return found
+}
+
+// requirement returns the words of a go.mod line from the module it brings in,
+// none when it brings in nothing.
+func requirement(words []string) []string {
+	switch words[0] {
+	case "module", "go", "toolchain", "godebug", "//", "(", ")":
+		return nil
+	case "require":
+		if words[1] == "(" {
+			return nil
+		}
+		return words[1:]
+	}
+	return words // inside a block, or a replace, exclude or tool line
+}
+
+// checkWorkspace finds modules that go.work leaves out: "go test work", the
+// command in the README, would not test them.
+func checkWorkspace(t *tree) []finding {
+	work := t.file("go.work")
+	if work == nil {
+		return []finding{{"go.work", 1, "the workspace file is missing: it joins the modules, so that one command tests them all"}}
+	}
+	var found []finding
+	for _, f := range t.files {
+		if f.base() != "go.mod" {
+			continue
+		}
+		use := "./" + f.dir()
+		if f.dir() == "." {
+			use = "."
+		}
+		if !oneOf(use, strings.Fields(work.text)) {
+			found = append(found, finding{f.path, 1, fmt.Sprintf("this module is not in go.work: add %s to its use block", use)})
+		}
+	}
+	return found
+}
+
+// heavy are packages of the standard library that the root must not pull into
+// every program, with the reason.
+var heavy = map[string]string{
+	"crypto/tls": "a program without TLS need not carry it; it belongs to bevtls",
+	"net/http":   "nothing here speaks HTTP",
+	"testing":    "it adds flags to every program",
+	"go/parser":  "no code is read at run time",
+}
+
+// TestRootStaysLight asks the go command for all that the root imports,
+// directly or not.
+func TestRootStaysLight(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", module).CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list -deps %s: %v\n%s", module, err, out)
+	}
+	imports := strings.Fields(string(out))
+	if !oneOf("errors", imports) {
+		t.Fatalf("go list gave no imports of the root: %q", out)
+	}
+	for _, text := range tooHeavy(imports) {
+		t.Error(text)
+	}
+}
+
+// tooHeavy picks the heavy ones of a list of imports.
+func tooHeavy(imports []string) []string {
+	var found []string
+	for _, p := range imports {
+		if reason := heavy[p]; reason != "" {
+			found = append(found, fmt.Sprintf("the root pulls in %s: %s", p, reason))
+		}
+		first, _, _ := strings.Cut(p, "/")
+		vendored := first == "vendor" // the standard library's own copies
+		if strings.Contains(first, ".") && !vendored && !strings.HasPrefix(p, module) && !strings.HasPrefix(p, "golang.org/x/sys/") {
+			found = append(found, fmt.Sprintf("the root pulls in %s: it may use the standard library and golang.org/x/sys only", p))
+		}
+	}
+	return found
+}
+
+func TestTooHeavy(t *testing.T) {
+	got := tooHeavy([]string{"net", "vendor/golang.org/x/net/dns/dnsmessage", "golang.org/x/sys/unix", path.Join(module, "buffer"), "crypto/tls", "example.com/a"})
+	if len(got) != 2 || !strings.Contains(got[0], "crypto/tls") || !strings.Contains(got[1], "example.com/a") {
+		t.Errorf("tooHeavy = %q, want crypto/tls and example.com/a", got)
+	}
+}
