@@ -180,7 +180,7 @@ func checkPackageDocs(t *tree) []finding {
 // can search for it and need not guess what a paraphrase means.
 var (
 	phrases = []string{"Loop only.", "Safe from any goroutine."}
-	phrased = []string{"Loop", "Conn", "Listener", "Timer", "Watch", "Handle"}
+	phrased = []string{"Loop", "Conn", "Listener", "Timer", "Watch", "Signal", "Handle"}
 )
 
 // checkPhrases counts the phrases in the docs of those methods.

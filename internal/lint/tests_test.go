@@ -16,10 +16,11 @@ var clockUses = strings.Fields("Now Since Until Sleep After AfterFunc NewTimer N
 // clockPlaces are the files and folders that may use the real clock, with the
 // reason.
 var clockPlaces = map[string]string{
-	"loop.go":       "reads the clock once per tick for all that the loop holds",
-	"loop_timer.go": "the time for a timer that is set while no tick runs",
-	"internal/poll": "Go's poller takes its deadlines as times of day",
-	"internal/leak": "waits, in a bounded way, for goroutines that tell nobody when they end",
+	"loop.go":             "reads the clock once per tick for all that the loop holds",
+	"loop_timer.go":       "the time for a timer that is set while no tick runs",
+	"netconn_deadline.go": "net.Conn's deadlines are times of day, and expire for goroutines that are not the loop's",
+	"internal/poll":       "Go's poller takes its deadlines as times of day",
+	"internal/leak":       "waits, in a bounded way, for goroutines that tell nobody when they end",
 }
 
 // checkClock keeps the real clock out of the root module's code, and sleeping

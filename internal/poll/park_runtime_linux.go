@@ -10,6 +10,10 @@ import (
 
 // runtimeWait parks the goroutine in Go's own poller: to that, the backend's
 // descriptor is one more file that becomes readable.
+//
+// The runtime hears of events while the loop is awake, too. To shield it by a
+// one-shot epoll in between, armed for each park, was tried and changed
+// nothing that could be measured (within 4 % at 1, 64 and 1000 connections).
 type runtimeWait struct {
 	c    collector
 	file *os.File // owns the backend's descriptor
@@ -25,7 +29,8 @@ type runtimeWait struct {
 	fired bool      // armed has passed, and file refuses to wait until it is set anew
 }
 
-// newRuntimeWait takes ownership of fd if it succeeds. fd is non-blocking.
+// newRuntimeWait takes ownership of fd, which is non-blocking: if the runtime
+// refuses it, it is closed.
 func newRuntimeWait(c collector, fd int) (*runtimeWait, error) {
 	file := os.NewFile(uintptr(fd), "bev poller")
 	w := &runtimeWait{c: c, file: file}

@@ -14,8 +14,8 @@ import (
 
 // # The contract
 //
-// Integrated readiness (platform-independent part). A backend defines one type
-// that implements [Poller], and open, which makes it:
+// A backend is a type that implements Poller, and the function open, which
+// makes it. This is what each of the methods owes:
 //
 // Name() string
 //
@@ -31,7 +31,8 @@ import (
 //	ErrAlwaysReady: fd is a file or a directory. It is not watched, and the
 //	caller treats it as ready at all times. A descriptor is watched at most
 //	once in a Poller; adding it twice is a mistake that may or may not be
-//	noticed.
+//	noticed. A socket that is to connect is added after Connect was called:
+//	before that, epoll calls it hung up.
 //
 // Modify(fd int, t Token, want Interest) error
 //
@@ -49,7 +50,7 @@ import (
 //
 //	Collects up to len(out) events and does not wait. Exactly one call of the
 //	kernel. What does not fit is reported by the next Poll or Park, and none
-//	is passed over for ever.
+//	is passed over for ever. An empty out is a mistake, and panics.
 //
 // Park(out []Event, deadline time.Time) (int, error)
 //

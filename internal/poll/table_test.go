@@ -155,7 +155,7 @@ func TestTableSizes(t *testing.T) {
 	if n := unsafe.Sizeof(place[any]{}); n != 2*unsafe.Sizeof(uintptr(0))+8 {
 		t.Errorf("a place for an interface is %d bytes", n)
 	}
-	if n := unsafe.Sizeof(Event{}); n != 16 {
+	if n := unsafe.Sizeof(Event{}); n > 16 { // 12 on 32-bit systems
 		t.Errorf("an event is %d bytes", n)
 	}
 	var table Table[*int]

@@ -8,4 +8,3 @@ func raceRead(int, []byte)         {}
 func raceReadv(int, [][]byte, int) {}
 func raceWrite([]byte)             {}
 func raceWritev([][]byte)          {}
-func raceRelease()                 {}

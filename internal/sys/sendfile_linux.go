@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"errors"
 	"io"
 	"syscall"
 
@@ -46,6 +47,9 @@ func Splice(dst, src, n int) (moved int, handled bool, err error) {
 func bulk(op Op, fd, n int, f func(n int) (int, error)) (int, bool, error) {
 	if hooked() {
 		limit, err := ask(op, fd, n)
+		if errno := syscall.Errno(0); errors.As(err, &errno) && notDone(errno) {
+			return 0, false, nil
+		}
 		if err != nil {
 			return 0, true, err
 		}
@@ -55,25 +59,32 @@ func bulk(op Op, fd, n int, f func(n int) (int, error)) (int, bool, error) {
 		n = limit
 	}
 	if raceEnabled {
-		raceRelease()
+		raceWrite(nil) // what a file holds, nobody races for
 	}
 	for {
 		done, err := f(n)
-		switch err {
-		case nil:
-			if done == 0 {
-				return 0, true, io.EOF
-			}
+		switch {
+		case err == nil && done == 0:
+			return 0, true, io.EOF
+		case err == nil:
 			return done, true, nil
-		case syscall.EINTR:
-		case syscall.EINVAL, syscall.ENOSYS, syscall.EOPNOTSUPP, syscall.EPERM:
-			// These are what a kernel says to descriptors of a kind that it
-			// does not do this for (see also package internal/poll of Go).
+		case err == syscall.EINTR:
+		case notDone(err):
 			return 0, false, nil
 		default:
 			return 0, true, failure(op, err)
 		}
 	}
+}
+
+// notDone reports whether err is what a kernel says to descriptors of a kind
+// that it does not do this for (see also package internal/poll of Go).
+func notDone(err error) bool {
+	switch err {
+	case syscall.EINVAL, syscall.ENOSYS, syscall.EOPNOTSUPP, syscall.EPERM, syscall.ESPIPE:
+		return true
+	}
+	return false
 }
 
 // Pipe makes a pipe, both ends non-blocking and close-on-exec. Source:

@@ -155,7 +155,7 @@ func (h *Heap[T]) shrink() {
 
 // fix puts e where the gap i and the order of the heap want it.
 func (h *Heap[T]) fix(i int, e entry[T]) {
-	if i > 0 && h.less(e, h.entries[(i-1)/arity]) {
+	if i > 0 && h.before(&e, &h.entries[(i-1)/arity]) {
 		h.up(i, e)
 		return
 	}
@@ -166,7 +166,7 @@ func (h *Heap[T]) fix(i int, e entry[T]) {
 func (h *Heap[T]) up(i int, e entry[T]) {
 	for i > 0 {
 		parent := (i - 1) / arity
-		if !h.less(e, h.entries[parent]) {
+		if !h.before(&e, &h.entries[parent]) {
 			break
 		}
 		h.place(i, h.entries[parent])
@@ -184,11 +184,11 @@ func (h *Heap[T]) down(i int, e entry[T]) {
 		}
 		least := child
 		for c := child + 1; c < min(child+arity, len(h.entries)); c++ {
-			if h.less(h.entries[c], h.entries[least]) {
+			if h.before(&h.entries[c], &h.entries[least]) {
 				least = c
 			}
 		}
-		if !h.less(h.entries[least], e) {
+		if !h.before(&h.entries[least], &e) {
 			break
 		}
 		h.place(i, h.entries[least])
@@ -202,10 +202,13 @@ func (h *Heap[T]) place(i int, e entry[T]) {
 	h.node(e.owner).pos = int32(i) + 1
 }
 
-func (h *Heap[T]) less(a, b entry[T]) bool {
-	if a.when != b.when {
-		return a.when < b.when
-	}
+// before reports whether a comes out before b. It is small enough to be put
+// in line; ties, which have to ask the owners, are apart.
+func (h *Heap[T]) before(a, b *entry[T]) bool {
+	return a.when < b.when || a.when == b.when && h.armedBefore(a, b)
+}
+
+func (h *Heap[T]) armedBefore(a, b *entry[T]) bool {
 	// The difference, not the order, of the two: seq wraps around.
 	return int32(h.node(a.owner).seq-h.node(b.owner).seq) < 0
 }

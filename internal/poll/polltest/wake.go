@@ -201,12 +201,10 @@ func deadlineMovesBothWays(b *bench) {
 	b.must(b.p.Wake())
 	b.parkUntil(time.Now().Add(-time.Second), true) // passed, and woken
 	b.sleeps("a wake beside a deadline that has passed is used up")
-	go func() {
-		if err := b.p.Wake(); err != nil {
-			b.Errorf("Wake: %v", err)
-		}
-	}()
+	woken := make(chan error, 1)
+	go func() { woken <- b.p.Wake() }()
 	b.parkUntil(time.Time{}, false) // after a deadline that has fired
+	b.must(<-woken)
 }
 
 // parkUntil parks once; wait says whether the deadline is what ends it.

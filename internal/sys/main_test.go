@@ -1,0 +1,9 @@
+package sys
+
+import (
+	"testing"
+
+	"github.com/bevgo/bev/internal/leak"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }

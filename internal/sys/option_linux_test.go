@@ -1,0 +1,39 @@
+package sys
+
+import (
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// linger reads SO_LINGER, for which x/sys has no getter.
+func linger(t *testing.T, fd int) (on, seconds int32) {
+	t.Helper()
+	var l unix.Linger
+	n := uint32(unsafe.Sizeof(l))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_LINGER,
+		uintptr(unsafe.Pointer(&l)), uintptr(unsafe.Pointer(&n)), 0)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	return l.Onoff, l.Linger
+}
+
+func checkLinuxOptions(t *testing.T, conn, listener int) {
+	t.Helper()
+	if ms := option(t, conn, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT); ms != 2 {
+		t.Errorf("user timeout %d ms, want 2 (rounded up)", ms)
+	}
+	if s := option(t, listener, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT); s < 1 {
+		t.Errorf("defer accept %d s, want at least 1", s)
+	}
+	must(t, SetUserTimeout(conn, 0))
+	must(t, SetDeferAccept(listener, 0))
+	if ms := option(t, conn, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT); ms != 0 {
+		t.Errorf("user timeout %d ms, want none", ms)
+	}
+	if s := option(t, listener, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT); s != 0 {
+		t.Errorf("defer accept %d s, want none", s)
+	}
+}
