@@ -1,5 +1,7 @@
 package buffer
 
+import "math"
+
 // Append copies p to the back.
 //
 // Libevent: evbuffer_add.
@@ -124,16 +126,25 @@ func (s *segment) realign(n int) {
 
 // link appends s, which holds at least one byte, and counts its bytes.
 func (b *Buffer) link(s *segment) {
-	if b.n += s.len(); b.n < 0 {
-		b.n -= s.len()
-		panic(panicTooLarge)
-	}
+	b.mustHold(s.len())
+	b.n += s.len()
 	if b.tail == nil {
 		b.head = s
 	} else {
 		b.tail.next = s
 	}
 	b.tail = s
+}
+
+// maxLen bounds Len, which file ranges and sharing can make larger than any memory. The distance to the largest int is
+// more than the room of a segment, so that appending into room need not ask.
+const maxLen = math.MaxInt - 2*1<<hugeShift
+
+// mustHold panics if b cannot hold n bytes more.
+func (b *Buffer) mustHold(n int) {
+	if n > maxLen-b.n {
+		panic(panicTooLarge)
+	}
 }
 
 // grow copies p to the back: first into the room of the last segment, then into new ones.
@@ -161,10 +172,8 @@ func grow[T string | []byte](b *Buffer, p T) {
 
 // fresh returns an empty segment for the first of n more bytes.
 func (b *Buffer) fresh(n int) *segment {
-	if b.ext != nil {
-		if s := b.ext.takeSpare(1); s != nil {
-			return s
-		}
+	if e := b.ext; e != nil && e.spare != nil && (e.grown || n >= len(e.spare.buf)>>2) {
+		return e.takeSpare() // a large piece that was reserved and not committed must not end up with ten bytes
 	}
 	return b.pool().segment(classFor(b.n, n))
 }

@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/bevgo/bev/internal/invariants"
 )
@@ -107,9 +108,16 @@ func (b *Buffer) Drain(n int) int {
 // DrainQuiet is Drain without a word to the Owner, who is expected to be the caller: it removes what the Owner has
 // sent. It works on a frozen front. Callbacks of [Buffer.AddCallback] do run.
 func (b *Buffer) DrainQuiet(n int) int {
-	n = b.discard(n)
 	if b.ext != nil {
 		b.ext.touch()
+	}
+	if s := b.head; s != nil && uint(n) < uint(s.w-s.r) && !s.sparse(n) {
+		s.r += n
+		b.n -= n
+	} else {
+		n = b.discard(n)
+	}
+	if b.ext != nil {
 		b.ext.changed(b, 0, n)
 	}
 	return n
@@ -123,6 +131,7 @@ func (b *Buffer) Reset() {
 	b.useFront()
 	n := b.discard(b.n)
 	b.dropSpare()
+	b.disown()
 	b.changed(0, n)
 }
 
@@ -139,7 +148,11 @@ func (b *Buffer) discard(n int) int {
 			if b.ext != nil {
 				b.dropSpare() // nothing is held when empty
 			}
-			dropList(first, nil, b)
+			if first.next == nil {
+				first.drop(b)
+			} else {
+				dropList(first, nil, b)
+			}
 		}
 		return n
 	}
@@ -150,18 +163,14 @@ func (b *Buffer) discard(n int) int {
 	}
 	b.head = s
 	b.n -= n
-	if s.sparse(rest) {
-		s.r += rest
-		b.shrinkHead() // s is not in the list any more; it still marks the end of what is dropped
-	} else {
-		s.r += rest
-	}
+	s.r += rest
+	b.shrink() // s may not be in the list any more; it still marks the end of what is dropped
 	b.verify()
 	dropList(first, s, b)
 	return n
 }
 
-// A large segment of which less than an eighth is left gives way to one of the right size: a few bytes that nobody
+// A large segment of which less than an eighth is in use gives way to one of the right size: a few bytes that nobody
 // reads would otherwise keep 64 KiB from those who could use it. All copies together are less than a seventh of what
 // is drained.
 const (
@@ -174,20 +183,27 @@ func (s *segment) sparse(n int) bool {
 	return len(s.buf) >= shrinkMin && s.w-s.r-n < len(s.buf)>>shrinkShift
 }
 
-// shrinkHead does that for the first segment, if its memory is ours.
-func (b *Buffer) shrinkHead() {
-	old, p := b.head, b.pool()
-	if old.kind != kindPooled {
-		return
+// shrink does that for the first segment, and for the last, whose room was made for a Buffer that was longer.
+func (b *Buffer) shrink() {
+	if h := b.head; h.sparse(0) && h.kind == kindPooled {
+		b.replace(nil, h)
 	}
-	s := p.sized(old.len())
-	s.w = copy(s.buf, old.buf[old.r:old.w])
-	s.next = old.next
-	b.head = s
-	if b.tail == old {
-		b.tail = s
+	if t := b.tail; t != b.head && len(t.buf) >= shrinkMin && b.n < len(t.buf)>>shrinkShift && t.kind == kindPooled {
+		prev := b.head
+		for prev.next != t {
+			prev = prev.next
+		}
+		b.replace(prev, t)
 	}
-	p.put(old)
+}
+
+// replace puts a segment of the right size in the place of s, whose memory is ours and which follows prev (nil: none).
+func (b *Buffer) replace(prev, s *segment) {
+	p, next := b.pool(), s.next
+	g := p.sized(s.len())
+	g.w = copy(g.buf, s.buf[s.r:s.w])
+	b.splice(prev, &Buffer{head: g, tail: g}, next)
+	p.put(s)
 }
 
 // pool is where b takes memory from and gives it back to; nil means the package's pools.
@@ -221,17 +237,23 @@ func (b *Buffer) notify(added, removed int) {
 	}
 }
 
-// verify runs check in invariants builds, on Buffers that are short enough for it not to be felt.
+// verify runs check in invariants builds, on the first segments only: a check that makes long lists slow to build would
+// be turned off.
 func (b *Buffer) verify() {
-	if invariants.Enabled && b.n < 64*minSegment {
-		b.check()
+	if invariants.Enabled {
+		b.checkFirst(32)
 	}
 }
 
 // check panics unless b's invariant holds.
-func (b *Buffer) check() {
+func (b *Buffer) check() { b.checkFirst(math.MaxInt) }
+
+func (b *Buffer) checkFirst(segments int) {
 	n, last := 0, (*segment)(nil)
 	for s := b.head; s != nil; last, s = s, s.next {
+		if segments--; segments < 0 {
+			return
+		}
 		n += s.len()
 		switch {
 		case s.r < 0 || s.r >= s.w:

@@ -7,7 +7,7 @@ type Change struct {
 	Removed int // bytes that went
 }
 
-// A Callback is a function that hears of changes of a Buffer's length. Loop only, as its Buffer is.
+// A Callback is a function that hears of changes of a Buffer's length. It belongs to the goroutine of its Buffer.
 type Callback struct {
 	b        *Buffer
 	next     *Callback

@@ -18,5 +18,5 @@ var (
 
 const (
 	panicNegative = "buffer: negative count"
-	panicTooLarge = "buffer: Len would pass the largest int; Drain before adding more"
+	panicTooLarge = "buffer: Len would pass what an int can count; Drain before adding more"
 )

@@ -15,6 +15,7 @@ type extra struct {
 	inRoom   int // of these, the first in the room of the last segment; the others in spare
 
 	spare   *segment // empty segments that the next bytes go to, in order: Reserve, Grow
+	grown   bool     // spare was asked for by Grow: use it for however few bytes
 	maxRead int      // SetMaxRead; 0: the default
 
 	callbacks *Callback // newest first
@@ -51,15 +52,19 @@ func (b *Buffer) own() *extra {
 // keeps it: getting and giving would cost more than all else that a Reserve does.
 func (b *Buffer) disown() {
 	e := b.ext
-	if b.owner == nil || e == nil || e.static || e.unread || e.reserved != 0 || e.spare != nil || e.maxRead != 0 ||
+	if e == nil || e.static || e.unread || e.reserved != 0 || e.spare != nil || e.maxRead != 0 ||
 		e.callbacks != nil || e.schedule != nil || e.pending {
+		return
+	}
+	p := b.pool()
+	if p == nil {
 		return
 	}
 	b.ext = nil
 	if e.frozen != 0 {
 		b.ext = &frozenOnly[e.frozen]
 	}
-	b.pool().putExtra(e)
+	p.putExtra(e)
 }
 
 // useFront begins a verb that takes from, or puts at, the front.
@@ -93,13 +98,12 @@ func (e *extra) touch() {
 // isFrozen is for the io faces, which return ErrFrozen instead.
 func (b *Buffer) isFrozen(end frozen) bool { return b.ext != nil && b.ext.frozen&end != 0 }
 
-// takeSpare unlinks a spare segment with at least n bytes of memory, if the next one is such.
-func (e *extra) takeSpare(n int) *segment {
+// takeSpare unlinks the next spare segment, nil if there is none.
+func (e *extra) takeSpare() *segment {
 	s := e.spare
-	if s == nil || len(s.buf) < n {
-		return nil
+	if s != nil {
+		e.spare, s.next = s.next, nil
 	}
-	e.spare, s.next = s.next, nil
 	return s
 }
 
@@ -110,7 +114,7 @@ func (b *Buffer) dropSpare() {
 		return
 	}
 	s := e.spare
-	e.spare, e.reserved = nil, 0
+	e.spare, e.reserved, e.grown = nil, 0, false
 	dropList(s, nil, b)
 	b.disown()
 }

@@ -90,8 +90,8 @@ func (f *File) Release() {
 
 func (f *File) unref() {
 	if f.refs.Add(-1) == 0 {
-		for _, fn := range f.cleanup {
-			fn()
+		for i := len(f.cleanup) - 1; i >= 0; i-- {
+			defer f.cleanup[i]() // in order, and each, even if one panics
 		}
 	}
 }
@@ -114,8 +114,8 @@ func (f *File) readAt(p []byte, from int) (int, error) {
 
 // AppendFile adds n bytes of r, from off on, to the back without reading them: a negative n means up to the end, as for
 // [NewFile]. A socket sends them from the file; everything else reads them when they are needed. It takes ownership of
-// r: release, unless nil, is called once when the last of the bytes is gone, as for [Buffer.AppendOwned]; at once if
-// there are none. With an error nothing was added and r is still the caller's.
+// r: release, unless nil, is called once when r is needed no more, because its bytes are gone or in memory, as for
+// [Buffer.AppendOwned]; at once if there are none. With an error nothing was added and r is still the caller's.
 //
 // Libevent: evbuffer_add_file. Unlike libevent, it never closes r unless release does.
 func (b *Buffer) AppendFile(r io.ReaderAt, off, n int64, release func()) error {
@@ -126,7 +126,7 @@ func (b *Buffer) AppendFile(r io.ReaderAt, off, n int64, release func()) error {
 	if err != nil {
 		return err
 	}
-	if f.n > int64(math.MaxInt-b.n) {
+	if f.n > int64(maxLen-b.n) {
 		return errFileRange
 	}
 	if release != nil {
@@ -151,7 +151,7 @@ func (b *Buffer) AppendFileRange(f *File, off, n int64) error {
 	if n < 0 {
 		n = f.n - off
 	}
-	if off+n > math.MaxInt || n > int64(math.MaxInt-b.n) {
+	if off+n > math.MaxInt || n > int64(maxLen-b.n) {
 		return errFileRange
 	}
 	if n == 0 {
@@ -189,6 +189,9 @@ func (b *Buffer) Load(n int) error {
 	if n < 0 || n > b.n {
 		n = b.n
 	}
+	if !b.hasFile(n) {
+		return nil
+	}
 	var prev, gone *segment
 	var err error
 	for s := b.head; s != nil && n > 0 && err == nil; {
@@ -214,6 +217,17 @@ func (b *Buffer) Load(n int) error {
 	return err
 }
 
+// hasFile says whether there is a file range among the first n bytes.
+func (b *Buffer) hasFile(n int) bool {
+	for s := b.head; s != nil && n > 0; s = s.next {
+		if s.kind == kindFile {
+			return true
+		}
+		n -= s.w - s.r
+	}
+	return false
+}
+
 // load reads the first n bytes of the file range s into list and takes them off s.
 func (b *Buffer) load(list *Buffer, s *segment, n int) error {
 	if b.ext != nil {
@@ -237,11 +251,11 @@ func (b *Buffer) load(list *Buffer, s *segment, n int) error {
 	return nil
 }
 
-// loadHead is Head when a file range comes first: it loads a piece of it.
-func (b *Buffer) loadHead() []byte {
-	_ = b.Load(min(b.head.len(), maxSegment)) // on error Head finds no bytes; Load tells why
-	if s := b.head; s.kind != kindFile {
-		return s.bytes()
+// loadHead is Head when a file range comes first: it loads a piece of it, and says why if it cannot.
+func (b *Buffer) loadHead() ([]byte, error) {
+	err := b.Load(min(b.head.len(), maxSegment))
+	if s := b.head; s != nil && s.kind != kindFile { // a clean-up function may have emptied b
+		return s.bytes(), nil // an error further on is for the next call
 	}
-	return nil
+	return nil, err
 }

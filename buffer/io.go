@@ -1,16 +1,12 @@
 package buffer
 
-import (
-	"errors"
-	"io"
-)
+import "io"
 
 var (
 	_ io.Reader       = (*Buffer)(nil)
 	_ io.Writer       = (*Buffer)(nil)
 	_ io.ReaderFrom   = (*Buffer)(nil)
 	_ io.WriterTo     = (*Buffer)(nil)
-	_ io.ReaderAt     = (*Buffer)(nil)
 	_ io.ByteScanner  = (*Buffer)(nil)
 	_ io.ByteWriter   = (*Buffer)(nil)
 	_ io.StringWriter = (*Buffer)(nil)
@@ -62,23 +58,5 @@ func (b *Buffer) Read(p []byte) (int, error) {
 	}
 	n, err := b.copyOut(p, 0)
 	b.Drain(n)
-	return n, err
-}
-
-// ReadAt copies into p what lies off bytes behind the front and leaves b as it is. Fewer bytes than len(p) come with an
-// error, io.EOF at the end of b.
-//
-// Libevent: evbuffer_copyout_from.
-func (b *Buffer) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, errors.New("buffer: ReadAt with a negative offset")
-	}
-	if off > int64(b.n) {
-		return 0, io.EOF
-	}
-	n, err := b.copyOut(p, int(off))
-	if n < len(p) && err == nil {
-		err = io.EOF
-	}
 	return n, err
 }

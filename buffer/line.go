@@ -26,27 +26,27 @@ func (b *Buffer) IndexEOL(eol EOL, from int) (at, size int) {
 	if from < 0 {
 		panic(panicNegative)
 	}
-	return b.indexEOL(eol, from, b.n)
+	return b.indexEOL(eol, b.place(place{}, from), from, b.n)
 }
 
 // indexEOL looks for an ending that lies between from and to (AnyEOL: begins there).
-func (b *Buffer) indexEOL(eol EOL, from, to int) (at, size int) {
+func (b *Buffer) indexEOL(eol EOL, begin place, from, to int) (at, size int) {
 	switch eol {
 	case AnyEOL:
-		return b.indexRun(from, to)
+		return b.indexRun(begin, from, to)
 	case CRLF:
-		at = b.indexByte('\n', from, to)
-		if at > from && b.byteAt(at-1) == '\r' {
+		at = b.indexByte('\n', begin, from, to)
+		if at > from && b.byteAt(begin, at-1) == '\r' {
 			return at - 1, 2
 		}
 	case CRLFStrict:
-		if at = b.indexShort([]byte{'\r', '\n'}, from, to); at >= 0 {
+		if at = b.indexShort([]byte{'\r', '\n'}, begin, from, to); at >= 0 {
 			return at, 2
 		}
 	case LF:
-		at = b.indexByte('\n', from, to)
+		at = b.indexByte('\n', begin, from, to)
 	case NUL:
-		at = b.indexByte(0, from, to)
+		at = b.indexByte(0, begin, from, to)
 	default:
 		panic("buffer: unknown EOL")
 	}
@@ -57,55 +57,55 @@ func (b *Buffer) indexEOL(eol EOL, from, to int) (at, size int) {
 }
 
 // indexRun finds the first CR or LF and counts how many follow it directly.
-func (b *Buffer) indexRun(from, to int) (at, size int) {
-	at = b.indexCRLF(from, to)
+func (b *Buffer) indexRun(begin place, from, to int) (at, size int) {
+	at = b.indexCRLF(begin, from, to)
 	if at < 0 {
 		return -1, 0
 	}
-	for s, start := b.at(at); s != nil; s = s.next {
-		if s.kind == kindFile {
-			if s, start = b.loadAt(max(start, at)); s == nil {
+	for run := b.place(begin, at); run.s != nil; run = run.next() {
+		if run.s.kind == kindFile {
+			if run = b.loaded(max(run.start, at)); run.s == nil {
 				break
 			}
 		}
-		for _, c := range s.piece(start, at, b.n) {
+		for _, c := range run.piece(at, b.n) {
 			if c != '\r' && c != '\n' {
 				return at, size
 			}
 			size++
 		}
-		start += s.len()
 	}
 	return at, size
 }
 
 // indexCRLF returns the position of the first CR or LF. It looks for the one and then for the other in windows that
 // double: a text with only one of them must not be searched to its end for the other again for each line.
-func (b *Buffer) indexCRLF(from, to int) int {
+func (b *Buffer) indexCRLF(begin place, from, to int) int {
 	for window := 128; from < to; window *= 2 {
 		end := to
 		if to-from > window {
 			end = from + window
 		}
-		at := b.indexByte('\n', from, end)
+		at := b.indexByte('\n', begin, from, end)
 		if at >= 0 {
 			end = at
 		}
-		if cr := b.indexByte('\r', from, end); cr >= 0 {
+		if cr := b.indexByte('\r', b.place(begin, from), from, end); cr >= 0 {
 			return cr
 		}
 		if at >= 0 {
 			return at
 		}
 		from = end
+		begin = b.place(begin, from)
 	}
 	return -1
 }
 
 // byteAt returns the byte at pos, which is in memory.
-func (b *Buffer) byteAt(pos int) byte {
-	s, start := b.at(pos)
-	return s.buf[s.r+pos-start]
+func (b *Buffer) byteAt(begin place, pos int) byte {
+	at := b.place(begin, pos)
+	return at.s.buf[at.s.r+pos-at.start]
 }
 
 // FindLine returns the length of the first line, without its ending, and that of the ending. b stays as it is.
@@ -115,7 +115,11 @@ func (b *Buffer) byteAt(pos int) byte {
 // else that of a file range that cannot be read.
 func (b *Buffer) FindLine(eol EOL, limit int) (n, ending int, err error) {
 	if s := b.head; s != nil && s.kind != kindFile && eol != AnyEOL {
-		if n, ending = lineIn(s.buf[s.r:s.w], eol); ending > 0 && (limit < 0 || n <= limit) {
+		p := s.buf[s.r:s.w]
+		if limit >= 0 && limit < len(p)-2 {
+			p = p[:limit+2]
+		}
+		if n, ending = lineIn(p, eol); ending > 0 && (limit < 0 || n <= limit) {
 			return n, ending, nil // most lines lie in one segment
 		}
 	}
@@ -123,7 +127,7 @@ func (b *Buffer) FindLine(eol EOL, limit int) (n, ending int, err error) {
 	if limit >= 0 && limit < to-2 {
 		to = limit + 2 // the longest ending that must lie within is CR LF
 	}
-	at, size := b.indexEOL(eol, 0, to)
+	at, size := b.indexEOL(eol, b.place(place{}, 0), 0, to)
 	if at >= 0 && (limit < 0 || at <= limit) {
 		return at, size, nil
 	}
@@ -160,7 +164,7 @@ func lineIn(p []byte, eol EOL) (n, ending int) {
 
 // mayEnd says whether the bytes from position at on can be the beginning of an ending of which more is to come.
 func (b *Buffer) mayEnd(eol EOL, at int) bool {
-	return at+1 == b.n && (eol == CRLF || eol == CRLFStrict) && b.byteAt(at) == '\r'
+	return at+1 == b.n && (eol == CRLF || eol == CRLFStrict) && b.byteAt(place{}, at) == '\r'
 }
 
 // ReadLine removes the first line and its ending and appends the line, without the ending, to dst, which it returns.

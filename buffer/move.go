@@ -13,53 +13,66 @@ func (b *Buffer) MoveAll(src *Buffer) int {
 	}
 	b.useBack()
 	src.useFront()
-	if src.owner != nil && src.owner != b.owner {
-		src.Settle() // a loan stays with its Owner
+	src.settleFor(b)
+	b.mustHold(n)
+	if b.joins(src.head) {
+		b.join(src.unlinkHead())
 	}
-	if b.n+n < 0 {
-		panic(panicTooLarge)
-	}
-	if b.tail == nil {
-		b.head = src.head
-	} else {
-		b.join(src)
-	}
-	if src.tail != nil {
+	if src.head != nil {
+		if b.tail == nil {
+			b.head = src.head
+		} else {
+			b.tail.next = src.head
+		}
 		b.tail = src.tail
+		b.n += src.n
+		src.head, src.tail, src.n = nil, nil, 0
 	}
-	b.n += n
-	src.head, src.tail, src.n = nil, nil, 0
 	if src.ext != nil {
 		src.dropSpare()
 	}
 	b.verify()
+	if src.owner != nil && src.ext == nil && b.owner != nil && b.ext == nil {
+		src.owner.BufferChanged(src, 0, n) // what follows, with two calls less: this is the path of every echo
+		b.owner.BufferChanged(b, n, 0)
+		return n
+	}
 	src.changed(0, n)
 	b.changed(n, 0)
 	return n
+}
+
+// settleFor ends a loan in b, which is not empty, if its segments are about to go to dst and the loan may not.
+func (b *Buffer) settleFor(dst *Buffer) {
+	if b.owner == nil || b.head.next == nil && b.head.kind != kindLent {
+		return // the first has none ever; the second spares a comparison of interfaces
+	}
+	if b.owner != dst.owner {
+		b.Settle()
+	}
 }
 
 // joinMax is the most that is copied to save a segment at a seam: a proxy that collects short messages from many
 // Buffers would otherwise keep 512 bytes and an iovec for each.
 const joinMax = 256
 
-// join links src's segments behind b's last one, without counting bytes. A short first segment is copied and dropped
-// instead, if there is room, which may leave src without any.
-func (b *Buffer) join(src *Buffer) {
-	s := src.head
-	if s.kind == kindPooled && s.len() <= min(joinMax, b.tail.room()) {
-		t := b.tail
-		t.w += copy(t.buf[t.w:], s.buf[s.r:s.w])
-		if src.head = s.next; src.head == nil {
-			src.tail = nil
-		}
-		s.drop(b)
-	}
-	b.tail.next = src.head
+// joins says whether s is to be copied behind b's last segment rather than linked.
+func (b *Buffer) joins(s *segment) bool {
+	return s.kind == kindPooled && b.tail != nil && s.len() <= min(joinMax, b.tail.room())
+}
+
+// join copies s, which is unlinked, behind b's last segment and drops it.
+func (b *Buffer) join(s *segment) {
+	t := b.tail
+	k := copy(t.buf[t.w:], s.buf[s.r:s.w])
+	t.w += k
+	b.n += k
+	b.pool().put(s)
 }
 
 // Move moves up to n bytes from src's front to b's back and returns how many: n, or src's Len if that is less. Whole
-// segments change hands; of the one that n ends in, the shorter side is copied, or neither where its bytes can be
-// shared. b == src is a no-op that returns 0. Who is told, and in which order, is as for [Buffer.MoveAll].
+// segments change hands, but for those of at most 256 bytes that fit behind b's last one; of the one that n ends in,
+// the shorter side is copied, or neither where its bytes can be shared. b == src is a no-op that returns 0. Who is told, and in which order, is as for [Buffer.MoveAll].
 //
 // Libevent: evbuffer_remove_buffer.
 func (b *Buffer) Move(src *Buffer, n int) int {
@@ -74,17 +87,17 @@ func (b *Buffer) Move(src *Buffer, n int) int {
 	}
 	b.useBack()
 	src.useFront()
-	if src.owner != nil && src.owner != b.owner {
-		src.Settle()
-	}
-	if b.n+n < 0 {
-		panic(panicTooLarge)
-	}
+	src.settleFor(b)
+	b.mustHold(n)
 	rest := n
 	for s := src.head; rest >= s.len(); s = src.head {
 		rest -= s.len()
 		src.unlinkHead()
-		b.link(s)
+		if b.joins(s) {
+			b.join(s)
+		} else {
+			b.link(s)
+		}
 	}
 	if rest > 0 {
 		src.cut(b, rest)
@@ -149,12 +162,8 @@ func (b *Buffer) PrependBuffer(src *Buffer) int {
 	}
 	b.useFront()
 	src.useFront()
-	if src.owner != nil && src.owner != b.owner {
-		src.Settle()
-	}
-	if b.n+n < 0 {
-		panic(panicTooLarge)
-	}
+	src.settleFor(b)
+	b.mustHold(n)
 	src.tail.next = b.head
 	if b.tail == nil {
 		b.tail = src.tail
@@ -190,9 +199,7 @@ func (b *Buffer) Share(src *Buffer) int {
 	if src.ext != nil {
 		src.ext.touch() // what was reserved was the room of a segment that may not be written any more
 	}
-	if b.n+n < 0 {
-		panic(panicTooLarge)
-	}
+	b.mustHold(n)
 	p, last := b.pool(), src.tail
 	for s := src.head; ; s = s.next {
 		b.link(s.view(s.r, s.w, p))

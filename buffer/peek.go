@@ -13,7 +13,8 @@ func (b *Buffer) Head() []byte {
 		return nil
 	}
 	if s.kind == kindFile {
-		return b.loadHead()
+		p, _ := b.loadHead()
+		return p
 	}
 	return s.buf[s.r:s.w:s.w]
 }
@@ -36,11 +37,11 @@ func (b *Buffer) PeekFrom(dst [][]byte, from, n int) int {
 	if from < 0 {
 		panic(panicNegative)
 	}
-	if n < 0 || n > b.n {
-		n = b.n
-	}
 	if from >= b.n || n == 0 {
 		return 0
+	}
+	if n < 0 || n > b.n-from {
+		n = b.n - from
 	}
 	s := b.head
 	for ; from >= s.w-s.r; s = s.next {
@@ -130,22 +131,21 @@ func (b *Buffer) PullUp(n int) []byte {
 	if s.kind != kindFile && n <= s.w-s.r {
 		return s.buf[s.r : s.r+n : s.r+n]
 	}
-	if b.Load(n) != nil {
+	if b.Load(n) != nil || n > b.n { // a clean-up function may have taken some
 		return nil
 	}
 	if b.ext != nil {
 		b.ext.touch() // the room that was reserved may move
 	}
 	if n > b.head.len() {
-		b.pullUp(n)
+		return b.pullUp(n)
 	}
-	s = b.head
-	return s.buf[s.r : s.r+n : s.r+n]
+	return b.head.bytes()[:n:n]
 }
 
 // pullUp gathers the first n bytes, which span more than one segment, in one: the first, if all of its memory is
 // enough, else a new one. What is dropped is dropped last, because a release function may come back to b.
-func (b *Buffer) pullUp(n int) {
+func (b *Buffer) pullUp(n int) []byte {
 	p, s := b.pool(), b.head
 	gone := s
 	if s.kind == kindPooled && len(s.buf) >= n {
@@ -169,11 +169,13 @@ func (b *Buffer) pullUp(n int) {
 		b.tail = s
 	}
 	b.verify()
+	whole := s.buf[s.r : s.r+n : s.r+n]
 	dropList(gone, next, b)
+	return whole
 }
 
 // CopyOut copies into p what lies from bytes behind the front, and returns how many it copied: fewer than len(p) at the
-// end, or where a file range cannot be read ([Buffer.ReadAt] returns the error). b stays as it is.
+// end, or where a file range cannot be read ([Buffer.Load] tells why). b stays as it is.
 //
 // Libevent: evbuffer_copyout, evbuffer_copyout_from. Unlike libevent a frozen front does not matter.
 func (b *Buffer) CopyOut(p []byte, from int) int {
@@ -195,7 +197,7 @@ func (b *Buffer) copyOut(p []byte, from int) (n int, err error) {
 		}
 		k := 0
 		if s.kind == kindFile {
-			k, err = s.from.(*File).readAt(p[n:min(len(p), n+s.len()-from)], s.r+from)
+			k, err = b.copyFile(p[n:min(len(p), n+s.len()-from)], s.from.(*File), s.r+from)
 		} else {
 			k = copy(p[n:], s.buf[s.r+from:s.w])
 		}
@@ -204,6 +206,20 @@ func (b *Buffer) copyOut(p []byte, from int) (n int, err error) {
 			break
 		}
 	}
+	return n, err
+}
+
+// copyFile fills p from byte from of f's range on. The bytes come by way of memory of ours: p must not be handed to a
+// reader, or every caller's array would have to be allocated, file ranges or not.
+func (b *Buffer) copyFile(p []byte, f *File, from int) (n int, err error) {
+	pool := b.pool()
+	g := pool.segment(min(classUp(len(p)), classes-1))
+	for n < len(p) && err == nil {
+		var k int
+		k, err = f.readAt(g.buf[:min(len(g.buf), len(p)-n)], from+n)
+		n += copy(p[n:], g.buf[:k])
+	}
+	pool.put(g)
 	return n, err
 }
 

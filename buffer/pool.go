@@ -158,11 +158,13 @@ func (p *Pool) header() *segment {
 
 // putHeader takes back a header whose memory is not ours, or is somebody else's by now.
 func (p *Pool) putHeader(s *segment) {
-	s.next, s.buf = nil, nil
-	if s.from != nil {
-		s.from = nil
-	}
+	s.next, s.buf, s.from = nil, nil, nil
 	s.r, s.w, s.kind, s.class = 0, 0, kindPooled, classNone
+	p.putCleared(s)
+}
+
+// putCleared is putHeader for one that is as header returns it.
+func (p *Pool) putCleared(s *segment) {
 	if p != nil && p.retained+headerSize <= p.max {
 		s.next = p.headers
 		p.headers = s
@@ -182,10 +184,8 @@ func (p *Pool) extra() *extra {
 	return new(extra)
 }
 
-// putExtra takes back what extra returned.
+// putExtra takes back what extra returned. p is not nil.
 func (p *Pool) putExtra(e *extra) {
-	if p != nil {
-		*e = extra{}
-		p.extras = e
-	}
+	*e = extra{}
+	p.extras = e
 }

@@ -16,12 +16,13 @@ func (b *Buffer) Reserve(n int) []byte {
 	if n == 0 {
 		return nil
 	}
-	e := b.own()
 	if s := b.tail; s != nil && s.room() >= n {
+		e := b.own()
 		e.reserved, e.inRoom = n, n
 		return s.buf[s.w : s.w+n : s.w+n]
 	}
 	b.expand(n)
+	e := b.ext
 	e.reserved, e.inRoom = n, 0
 	return e.spare.buf[:n:n]
 }
@@ -40,6 +41,7 @@ func (b *Buffer) ReserveInto(dst [][]byte, n int) int {
 		return 0
 	}
 	b.useBack()
+	b.mustHold(n)
 	b.dropSpare()
 	e, filled, rest := b.own(), 0, n
 	e.reserved, e.inRoom = n, 0
@@ -92,10 +94,10 @@ func (b *Buffer) Commit(n int) {
 	}
 	var small *segment
 	for rest > 0 {
-		s := e.takeSpare(1)
+		s := e.takeSpare()
 		s.w = min(rest, len(s.buf))
 		rest -= s.w
-		if b.tooSmall(s) {
+		if !e.grown && b.tooSmall(s) {
 			small = s
 			break
 		}
@@ -131,10 +133,12 @@ func (b *Buffer) Grow(n int) {
 		return
 	}
 	b.expand(n)
+	b.ext.grown = true
 }
 
 // expand makes the first spare segment one of at least n bytes.
 func (b *Buffer) expand(n int) {
+	b.mustHold(n)
 	if e := b.ext; e == nil || e.spare == nil || len(e.spare.buf) < n {
 		b.dropSpare()
 		b.own().spare = b.pool().sized(n)

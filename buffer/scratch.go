@@ -43,8 +43,8 @@ func (s *Scratch) Size() int { return len(s.mem) }
 
 // end takes the memory back: its segment was dropped.
 func (s *Scratch) end() {
-	poisonBytes(s.mem[s.seg.r:s.seg.w])
-	s.seg.buf = nil
+	poisonBytes(s.mem[:s.seg.w])
+	s.seg.buf, s.seg.next = nil, nil
 	s.lent = false
 }
 
@@ -61,6 +61,9 @@ func (b *Buffer) AppendScratch(s *Scratch, n int) {
 	if uint(n) > uint(len(s.mem)) || s.lent {
 		s.misuse(n)
 	}
+	if b.ext != nil {
+		b.ext.touch()
+	}
 	if b.owner == nil {
 		grow(b, s.mem[:n])
 	} else if n > 0 {
@@ -71,7 +74,6 @@ func (b *Buffer) AppendScratch(s *Scratch, n int) {
 		b.verify()
 	}
 	if b.ext != nil {
-		b.ext.touch()
 		b.ext.changed(b, n, 0)
 	}
 }

@@ -20,6 +20,8 @@ func (b *Buffer) Index(what []byte) int { return b.IndexRange(what, 0, -1) }
 
 // IndexFrom is [Buffer.Index] from position from on, at which it may begin. from beyond Len finds nothing.
 //
+// It looks for from at the front: to find one after the other, use [View.Index].
+//
 // Libevent: evbuffer_search with a start.
 func (b *Buffer) IndexFrom(what []byte, from int) int { return b.IndexRange(what, from, -1) }
 
@@ -40,13 +42,18 @@ func (b *Buffer) IndexRange(what []byte, from, to int) int {
 	if len(what) == 0 {
 		return from
 	}
+	return b.index(what, b.place(place{}, from), from, to)
+}
+
+// index is IndexRange, with the place of from already found and counts in order.
+func (b *Buffer) index(what []byte, at place, from, to int) int {
 	switch {
 	case len(what) == 1:
-		return b.indexByte(what[0], from, to)
+		return b.indexByte(what[0], at, from, to)
 	case len(what) <= shortNeedle:
-		return b.indexShort(what, from, to)
+		return b.indexShort(what, at, from, to)
 	}
-	return b.indexLong(what, from, to)
+	return b.indexLong(what, at, from, to)
 }
 
 // IndexByte returns the position of the first c at from or later, or -1.
@@ -54,69 +61,95 @@ func (b *Buffer) IndexByte(c byte, from int) int {
 	if from < 0 {
 		panic(panicNegative)
 	}
-	return b.indexByte(c, from, b.n)
+	return b.indexByte(c, b.place(place{}, from), from, b.n)
 }
 
-// at returns the segment that holds position pos, and where that segment begins; nil if pos is Len or more.
-func (b *Buffer) at(pos int) (s *segment, start int) {
-	for s = b.head; s != nil && pos-start >= s.w-s.r; s = s.next {
-		start += s.w - s.r
+// A place is a segment and the position of its first byte.
+type place struct {
+	s     *segment
+	start int
+}
+
+// at returns the segment that holds position pos; none if pos is Len or more.
+func (b *Buffer) at(pos int) place { return place{b.head, 0}.forward(pos) }
+
+// forward is at for a pos that is not before the segment at hand.
+func (at place) forward(pos int) place {
+	for at.s != nil && pos-at.start >= at.s.w-at.s.r {
+		at.start += at.s.w - at.s.r
+		at.s = at.s.next
 	}
-	return s, start
+	return at
 }
 
-// loadAt is at for a pos in a file range: it loads a piece of it first. nil if that fails.
-func (b *Buffer) loadAt(pos int) (s *segment, start int) {
+// loaded returns the segment that holds pos when that, the segment at hand, is a file range: it loads a piece of it.
+// There is none if that fails.
+func (b *Buffer) loaded(pos int) place {
 	end := b.n
 	if end-pos > maxSegment {
 		end = pos + maxSegment
 	}
 	_ = b.Load(end) // what was read before an error is in memory, and may be enough
-	if s, start = b.at(pos); s.kind == kindFile {
-		return nil, 0
+	if at := b.at(pos); at.s != nil && at.s.kind != kindFile {
+		return at
 	}
-	return s, start
+	return place{}
 }
 
-// piece is the part of s, whose first byte is at position start, that lies between from and to.
-func (s *segment) piece(start, from, to int) []byte {
-	p := s.buf[s.r:s.w]
-	if to-start < len(p) {
-		p = p[:to-start]
+// place is at, going on from begin if that is before pos, and loads what it finds if it is a file range. There is none
+// if that fails. What it returns stays in the list whatever a search loads.
+func (b *Buffer) place(begin place, pos int) place {
+	if begin.s == nil || begin.start > pos {
+		begin = place{b.head, 0}
 	}
-	if from > start {
-		p = p[from-start:]
+	at := begin.forward(pos)
+	if at.s != nil && at.s.kind == kindFile {
+		return b.loaded(pos)
+	}
+	return at
+}
+
+// next is the place of the segment behind.
+func (at place) next() place { return place{at.s.next, at.start + at.s.len()} }
+
+// piece is what of the segment lies between the positions from and to.
+func (at place) piece(from, to int) []byte {
+	p := at.s.buf[at.s.r:at.s.w]
+	if to-at.start < len(p) {
+		p = p[:to-at.start]
+	}
+	if from > at.start {
+		p = p[from-at.start:]
 	}
 	return p
 }
 
-func (b *Buffer) indexByte(c byte, from, to int) int {
-	for s, start := b.at(from); s != nil && start < to; s = s.next {
-		if s.kind == kindFile {
-			if s, start = b.loadAt(max(start, from)); s == nil {
+func (b *Buffer) indexByte(c byte, at place, from, to int) int {
+	for at.s != nil && at.start < to {
+		if at.s.kind == kindFile {
+			if at = b.loaded(max(at.start, from)); at.s == nil {
 				break
 			}
 		}
-		if i := bytes.IndexByte(s.piece(start, from, to), c); i >= 0 {
-			return max(start, from) + i
+		if i := bytes.IndexByte(at.piece(from, to), c); i >= 0 {
+			return max(at.start, from) + i
 		}
-		start += s.len()
+		at = at.next()
 	}
 	return -1
 }
 
 // indexShort looks into each segment, and at a border only if its last bytes hold a first byte of what.
-func (b *Buffer) indexShort(what []byte, from, to int) int {
+func (b *Buffer) indexShort(what []byte, at place, from, to int) int {
 	var border [2 * shortNeedle]byte // the last bytes before the segment, at most len(what)-1, then its first ones
 	held, keep := 0, len(what)-1
-	for s, start := b.at(from); s != nil && start < to; s = s.next {
-		if s.kind == kindFile {
-			if s, start = b.loadAt(max(start, from)); s == nil {
+	for ; at.s != nil && at.start < to; at = at.next() {
+		if at.s.kind == kindFile {
+			if at = b.loaded(max(at.start, from)); at.s == nil {
 				break
 			}
 		}
-		p, pos := s.piece(start, from, to), max(start, from)
-		start += s.len()
+		p, pos := at.piece(from, to), max(at.start, from)
 		if held > 0 {
 			k := copy(border[held:held+keep], p)
 			if i := bytes.Index(border[:held+k], what); i >= 0 {
@@ -146,19 +179,18 @@ var tables = sync.Pool{New: func() any { return new([]int32) }}
 
 // indexLong is the algorithm of Knuth, Morris and Pratt (SIAM J. Comput. 6, 1977), which never looks back and so does
 // not care about borders; between matches that have begun it leaps with IndexByte.
-func (b *Buffer) indexLong(what []byte, from, to int) int {
+func (b *Buffer) indexLong(what []byte, at place, from, to int) int {
 	table := tables.Get().(*[]int32)
 	defer tables.Put(table)
 	*table = failures((*table)[:0], what)
 	fail, state := *table, int32(0)
-	for s, start := b.at(from); s != nil && start < to; s = s.next {
-		if s.kind == kindFile {
-			if s, start = b.loadAt(max(start, from)); s == nil {
+	for ; at.s != nil && at.start < to; at = at.next() {
+		if at.s.kind == kindFile {
+			if at = b.loaded(max(at.start, from)); at.s == nil {
 				break
 			}
 		}
-		p, pos := s.piece(start, from, to), max(start, from)
-		start += s.len()
+		p, pos := at.piece(from, to), max(at.start, from)
 		for i := 0; i < len(p); i++ {
 			if state == 0 {
 				k := bytes.IndexByte(p[i:], what[0])

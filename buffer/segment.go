@@ -49,6 +49,14 @@ func (s *segment) room() int { return len(s.buf) - s.w }
 // bytes lends what s holds. The capacity ends with the bytes, so that an append by the user cannot write into room.
 func (s *segment) bytes() []byte { return s.buf[s.r:s.w:s.w] }
 
+// bytesIfLoaded is bytes, or nil for a file range.
+func (s *segment) bytesIfLoaded() []byte {
+	if s.kind == kindFile {
+		return nil
+	}
+	return s.bytes()
+}
+
 // drop lets go of s, which is no longer linked anywhere. Memory and headers go where b gets them from. The cases that
 // every small message ends in are written out: calls are most of what they cost.
 func (s *segment) drop(b *Buffer) {
@@ -64,27 +72,23 @@ func (s *segment) drop(b *Buffer) {
 	case kindLent:
 		s.from.(*Scratch).end()
 	case kindOwned:
-		s.dropOwned(b.pool())
+		f := s.release
+		s.next, s.buf, s.release = nil, nil, nil
+		s.r, s.w, s.kind = 0, 0, kindPooled
+		if b.owner == nil {
+			headers.Put(s)
+		} else {
+			b.owner.BufferPool().putCleared(s)
+		}
+		if f != nil {
+			f() // last: it may call into any Buffer
+		}
 	case kindShared:
 		s.dropShared(b.pool())
 	case kindFile:
 		f := s.from.(*File)
 		b.pool().putHeader(s)
 		f.unref()
-	}
-}
-
-func (s *segment) dropOwned(p *Pool) {
-	f := s.release
-	s.release = nil
-	if p == nil {
-		s.next, s.buf, s.r, s.w, s.kind = nil, nil, 0, 0, kindPooled
-		headers.Put(s)
-	} else {
-		p.putHeader(s)
-	}
-	if f != nil {
-		f() // last: it may call into any Buffer
 	}
 }
 
@@ -96,16 +100,31 @@ func (s *segment) dropShared(p *Pool) {
 	case root.kind == kindPooled:
 		p.put(root)
 	default:
-		root.dropOwned(p)
+		f := root.release
+		root.release = nil
+		p.putHeader(root)
+		if f != nil {
+			f()
+		}
 	}
 }
 
-// dropList drops the segments from s up to, not including, end.
+// dropList drops the segments from s up to, not including, end. A release function that panics keeps none of the others
+// from being called: what they release would be lost for good.
 func dropList(s, end *segment, b *Buffer) {
-	for s != end {
-		next := s.next
+	if s != end && s.next == end { // the usual case, without the cost of a defer
 		s.drop(b)
-		s = next
+		return
+	}
+	defer func() {
+		if s != end {
+			dropList(s, end, b)
+		}
+	}()
+	for s != end {
+		first := s
+		s = s.next
+		first.drop(b)
 	}
 }
 
@@ -154,10 +173,11 @@ func (s *segment) retained() int {
 const poison = 0xdb
 
 func poisonBytes(p []byte) {
-	if !invariants.Enabled {
+	if !invariants.Enabled || len(p) == 0 {
 		return
 	}
-	for i := range p {
-		p[i] = poison
+	p[0] = poison
+	for n := 1; n < len(p); n *= 2 {
+		copy(p[n:], p[:n])
 	}
 }

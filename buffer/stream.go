@@ -111,12 +111,11 @@ func (b *Buffer) writeAtMost(w io.Writer, n int) (done int, err error) {
 		return 0, ErrFrozen
 	}
 	for n > done && b.n > 0 {
-		p := b.Head()
+		p := b.head.bytesIfLoaded()
 		if p == nil {
-			if err := b.Load(1); err != nil {
+			if p, err = b.loadHead(); err != nil {
 				return done, err
 			}
-			continue
 		}
 		p = p[:min(len(p), n-done)]
 		k, err := w.Write(p)
@@ -144,17 +143,22 @@ func (b *Buffer) ReadByte() (byte, error) {
 	if b.n == 0 {
 		return 0, io.EOF
 	}
-	p := b.Head()
+	p := b.head.bytesIfLoaded()
 	if p == nil {
-		if err := b.Load(1); err != nil {
+		var err error
+		if p, err = b.loadHead(); err != nil {
 			return 0, err
 		}
-		p = b.Head()
+		if len(p) == 0 { // emptied by a clean-up function
+			return 0, io.EOF
+		}
 	}
 	c := p[0]
-	b.Drain(1)
+	b.useFront()
+	b.discard(1)
 	e := b.own()
-	e.unread, e.last = true, c
+	e.unread, e.last = true, c // before anybody is told, who may change b
+	b.changed(0, 1)
 	return c, nil
 }
 

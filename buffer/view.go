@@ -9,7 +9,7 @@ import (
 )
 
 // A View reads a Buffer from the front without removing anything: a position that moves. It is for parsers that want an
-// io.Reader and may find that the message is not complete. While a View is in use its Buffer must not be modified; a
+// io.Reader and may find that the message is not complete, and for searches that go on from where they were. While a View is in use its Buffer must not be modified; a
 // View that notices panics.
 //
 // Where the bytes end, Read returns io.EOF if that is the limit of the View, because nothing belongs behind it; but
@@ -21,15 +21,18 @@ type View struct {
 	pos   int // of the next byte
 	limit int
 
-	s     *segment // the one that holds pos; nil: look it up
-	start int      // where s begins
+	at place // of pos; none: look it up
 
 	head    *segment // b's, when the View was made
 	n       int
 	starved bool // Read found no byte although the limit is not reached
 }
 
-var _ io.ByteScanner = (*View)(nil)
+var (
+	_ io.ByteScanner = (*View)(nil)
+	_ io.ReaderAt    = (*View)(nil)
+	_ io.Seeker      = (*View)(nil)
+)
 
 // View returns a View of the first limit bytes, which need not be there yet; a negative limit means no limit: the
 // View never gives io.EOF. b.View(b.Len()) ends with io.EOF where b ends, for the last message before the peer's EOF.
@@ -51,9 +54,7 @@ func (v *View) Len() int {
 // Read copies the next bytes into p: as many as there are, from several segments if need be. At the end it returns
 // io.EOF or [ErrNeedMore], see [View]; or the error of a file range that cannot be read, with the bytes before it.
 func (v *View) Read(p []byte) (n int, err error) {
-	if v.head != v.b.head || v.n != v.b.n {
-		panic("buffer: View used after its Buffer changed")
-	}
+	v.mustBeFresh()
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -66,20 +67,60 @@ func (v *View) Read(p []byte) (n int, err error) {
 		return 0, ErrNeedMore
 	}
 	p = p[:min(len(p), left)]
-	if v.s == nil {
-		v.s, v.start = v.b.at(v.pos)
-	}
+	v.at = v.place(v.pos)
 	for n < len(p) && err == nil {
-		s, k := v.s, 0
-		if from := s.r + v.pos - v.start; s.kind == kindFile {
+		s, k := v.at.s, 0
+		if from := s.r + v.pos - v.at.start; s.kind == kindFile {
 			k, err = s.from.(*File).readAt(p[n:min(len(p), n+s.w-from)], from)
 		} else {
 			k = copy(p[n:], s.buf[from:s.w])
 		}
 		n += k
 		v.pos += k
-		if v.pos == v.start+s.len() {
-			v.s, v.start = s.next, v.pos
+		v.at = v.at.forward(v.pos)
+	}
+	return n, err
+}
+
+// place finds pos, which is cheap if it is not before v's own.
+func (v *View) place(pos int) place {
+	if v.at.s == nil || pos < v.at.start {
+		return v.b.at(pos)
+	}
+	return v.at.forward(pos)
+}
+
+func (v *View) mustBeFresh() {
+	if v.head != v.b.head || v.n != v.b.n {
+		panic("buffer: View used after its Buffer changed; make a new one")
+	}
+}
+
+// ReadAt copies into p what lies off bytes behind the front of the Buffer, whatever was read. Fewer bytes than len(p)
+// come with the error that Read returns there. (A Buffer has no ReadAt: its front moves as it is read, and an
+// io.ReaderAt must not. CopyOut is that.)
+//
+// Libevent: evbuffer_copyout_from.
+func (v *View) ReadAt(p []byte, off int64) (int, error) {
+	v.mustBeFresh()
+	if off < 0 {
+		return 0, errors.New("buffer: ReadAt with a negative offset")
+	}
+	end := v.n
+	if v.limit >= 0 {
+		end = min(end, v.limit)
+	}
+	want := 0
+	if off < int64(end) {
+		want = min(len(p), end-int(off))
+	}
+	n, err := 0, error(nil)
+	if want > 0 {
+		n, err = v.b.copyOut(p[:want], int(off))
+	}
+	if n < len(p) && err == nil {
+		if err = ErrNeedMore; end == v.limit {
+			err = io.EOF
 		}
 	}
 	return n, err
@@ -98,12 +139,68 @@ func (v *View) UnreadByte() error {
 		return errors.New("buffer: UnreadByte at the front of a View")
 	}
 	v.pos--
-	v.s = nil
 	return nil
 }
 
-// Rewind goes back to the front.
-func (v *View) Rewind() { v.pos, v.s, v.starved = 0, nil, false }
+// Seek sets the position of the next Read, as io.Seeker has it: counted from the front, from where the View is, or from
+// its end, which is the limit or, without one, the end of what has arrived. A position behind that end is an error.
+// Going forward is cheap: it costs the segments between.
+//
+// Libevent: evbuffer_ptr_set.
+func (v *View) Seek(offset int64, whence int) (int64, error) {
+	end := v.Len() + v.pos
+	switch whence {
+	case io.SeekStart:
+	case io.SeekCurrent:
+		offset += int64(v.pos)
+	case io.SeekEnd:
+		offset += int64(end)
+	default:
+		return int64(v.pos), errors.New("buffer: Seek with an unknown whence")
+	}
+	if offset < 0 || offset > int64(end) {
+		return int64(v.pos), errors.New("buffer: Seek to a position outside of the View")
+	}
+	v.mustBeFresh()
+	v.pos = int(offset)
+	v.at = v.place(v.pos)
+	return offset, nil
+}
+
+// Index returns the position of the first what at or behind the View's own, counted from the front of the Buffer, or
+// -1. It does not move the View. A search for all occurrences costs no more than one pass that way:
+//
+//	v := b.View(-1)
+//	for at := v.Index(what); at >= 0; at = v.Index(what) {
+//		v.Seek(int64(at+1), io.SeekStart)
+//	}
+//
+// File ranges are treated as in [Buffer.Index].
+//
+// Libevent: evbuffer_search.
+func (v *View) Index(what []byte) int {
+	v.mustBeFresh()
+	end := v.pos + v.Len()
+	if len(what) == 0 || len(what) > v.Len() {
+		return v.b.IndexRange(what, v.pos, end)
+	}
+	v.at = v.b.place(v.place(v.pos), v.pos)
+	at := v.b.index(what, v.at, v.pos, end)
+	v.head = v.b.head // the search may have loaded a file range
+	return at
+}
+
+// IndexEOL is [Buffer.IndexEOL] from the View's position on, up to its end. It does not move the View.
+//
+// Libevent: evbuffer_search_eol.
+func (v *View) IndexEOL(eol EOL) (at, size int) {
+	v.mustBeFresh()
+	end := v.pos + v.Len()
+	v.at = v.b.place(v.place(v.pos), v.pos)
+	at, size = v.b.indexEOL(eol, v.at, v.pos, end)
+	v.head = v.b.head
+	return at, min(size, end-at)
+}
 
 // parser is what a Parse needs, reused from one to the next.
 type parser struct {
@@ -131,11 +228,13 @@ var parsers = sync.Pool{New: func() any { return &parser{r: bufio.NewReader(nil)
 // Read-ahead costs nothing: what is left in the buffered reader stays in b. f must not keep r, nor anything that reads
 // from it, nor modify b.
 //
-// The error is f's. If r came to the end of b while f ran, and f returned an error that does not say so, the error
-// wraps [ErrNeedMore] as well: half a message may look like a malformed one. When no more bytes will come, ErrNeedMore
-// means io.ErrUnexpectedEOF, or io.EOF if b is empty; Parse does not know which and returns neither. A parser that
-// takes any error of its reader for the end and returns nil (bufio.Scanner does; ask its Err) would be believed.
-// A frozen front is [ErrFrozen].
+// If f asked for more than b holds, nothing is removed and the error is or wraps [ErrNeedMore], whatever f returned:
+// half a message may look malformed, and it may look whole, because bufio's ReadLine, on which net/textproto is built,
+// gives out half a line as a line when its reader fails. A parser that always reads on to the end, as bufio.Scanner
+// does, can therefore not be used here; see [Buffer.Lines]. Other errors are f's. A frozen front is [ErrFrozen].
+//
+// When no more bytes will come, ErrNeedMore means io.ErrUnexpectedEOF, or io.EOF if b is empty: Parse cannot know
+// which, or whether, and returns neither.
 func (b *Buffer) Parse(f func(r *bufio.Reader) error) error {
 	if b.isFrozen(frozenFront) {
 		return ErrFrozen
@@ -148,11 +247,12 @@ func (b *Buffer) Parse(f func(r *bufio.Reader) error) error {
 	p.view = View{}
 	p.r.Reset(stale{})
 	parsers.Put(p)
-	if err == nil {
+	switch {
+	case !starved && err == nil:
 		b.Drain(used)
-		return nil
-	}
-	if starved && !errors.Is(err, ErrNeedMore) {
+	case starved && err == nil:
+		return ErrNeedMore
+	case starved && !errors.Is(err, ErrNeedMore):
 		return fmt.Errorf("%w (%w)", ErrNeedMore, err)
 	}
 	return err

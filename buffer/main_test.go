@@ -1,0 +1,9 @@
+package buffer_test
+
+import (
+	"testing"
+
+	"github.com/bevgo/bev/internal/leak"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
