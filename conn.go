@@ -49,7 +49,8 @@ type Conn struct {
 	peerPort        uint16 // see peerIP; here because there is room
 	timer           timer.Node
 	timeouts        timeouts
-	readSince       int64 // these three: see conn_timeout.go
+	held            uint32 // see memBudget; here because there is room
+	readSince       int64  // these three: see conn_timeout.go
 	writeSince      int64
 	ioSince         int64
 	rare            *rareState // nil in ordinary times
@@ -77,6 +78,12 @@ const (
 	flagFinWanted            // shut the write side once Output is empty
 	flagFinSent              // it is shut
 	flagLinger               // CloseAfterFlush is under way
+	flagTelling              // its Event callback is running
+	flagDoomed               // the next Event callback is the last: then it is closed
+	flagSplice               // a relay moves its bytes inside the kernel
+	flagBudget               // in memBudget.waiting
+	flagFiles                // its buffers may hold file ranges, see memBudget
+	flagLimited              // it has rate limits, or its Loop a memory budget
 )
 
 // Reason says why a direction of a [Conn] is at a standstill, one bit each.
@@ -90,12 +97,22 @@ const (
 	ReasonOutputFull                    // Output holds as much as it may
 	ReasonConnecting                    // not connected yet
 	ReasonEnded                         // this direction is over: end of file, error, CloseWrite
+	ReasonFilter                        // the filter above does not read
+	ReasonRelay                         // the other end of the relay is full
+	ReasonNetConn                       // bytes wait in the NetConn for a Read
 	ReasonNoFD                          // there is no descriptor yet, see NewConn and SetFD
+	ReasonLookup                        // the host name is being looked up
+	ReasonRate                          // its own RateLimit is used up until the tick ends
+	ReasonGroupRate                     // it waits for its turn in its RateGroup
+	ReasonBudget                        // it holds too much of LoopOptions.MemoryBudget
 )
+
+// paced are the reasons that time alone takes away.
+const paced = ReasonRate | ReasonGroupRate
 
 // String gives the reasons by name: "high mark|output full".
 func (r Reason) String() string {
-	return joinBits(uint(r), []string{"disabled", "high mark", "output full", "connecting", "ended", "no descriptor"})
+	return joinBits(uint(r), []string{"disabled", "high mark", "output full", "connecting", "ended", "filter", "relay", "net.Conn", "no descriptor", "name lookup", "rate", "group rate", "memory budget"})
 }
 
 // init prepares the part of a Conn that all transports share. The caller
@@ -107,6 +124,9 @@ func (c *Conn) init(l *Loop, s *connSettings) {
 	c.maxRead, c.maxWrite = s.maxRead, s.maxWrite
 	c.timeouts = s.timeouts
 	c.flags = s.flags
+	if l.budget.max != 0 {
+		c.flags |= flagLimited
+	}
 	c.noRead = ReasonDisabled
 	c.in.SetOwner((*bufferOwner)(c))
 	c.out.SetOwner((*bufferOwner)(c))
@@ -122,12 +142,14 @@ func (c *Conn) own(src source) poll.Token {
 	return c.loop.sources.Insert(src)
 }
 
-// disown takes the token back: what is left of this batch of events finds
-// nothing.
-func (c *Conn) disown(t poll.Token) {
-	if c.loop.sources.Remove(t) {
+// disown takes the token back, if there was one: what is left of this batch of
+// events finds nothing.
+func (c *Conn) disown(t poll.Token) (owned bool) {
+	if owned = c.loop.sources.Remove(t); owned {
 		c.loop.stats.Conns--
+		c.loop.drains.check(c.loop.stats.Conns)
 	}
+	return owned
 }
 
 // bufferOwner is the Conn as its buffers see it: a type of its own, so that
@@ -139,6 +161,9 @@ func (o *bufferOwner) BufferPool() *buffer.Pool { return o.loop.pool }
 // BufferChanged notices what the user does to Input and Output directly.
 func (o *bufferOwner) BufferChanged(b *buffer.Buffer, added, removed int) {
 	c := (*Conn)(o)
+	if c.flags&flagLimited != 0 {
+		c.loop.budget.changed(c, b, added)
+	}
 	if b == &c.in {
 		c.inputChanged()
 		return
@@ -174,7 +199,8 @@ func (c *Conn) Callbacks() Callbacks {
 // Enable lets dir go on, unless another reason stops it. Each Enable of
 // Writing that finds Output empty owes one Write callback, from the loop's
 // queue. Enabling reading does not announce again what Input holds already.
-// Never runs callbacks. Loop only.
+// The timeout of dir starts anew, also where dir was enabled before. Never
+// runs callbacks. Loop only.
 //
 // Libevent: bufferevent_enable.
 func (c *Conn) Enable(dir Dir) {
@@ -183,14 +209,24 @@ func (c *Conn) Enable(dir Dir) {
 		return
 	}
 	if dir&Reading != 0 {
+		c.readSince = c.loop.clock()
 		c.resume(Reading, ReasonDisabled)
 	}
 	if dir&Writing != 0 {
+		if c.writeSince != 0 {
+			c.writeSince = c.loop.clock()
+		}
 		c.resume(Writing, ReasonDisabled)
-		if c.out.Len() == 0 && c.noWrite == 0 {
+		if c.out.Len() == 0 && (c.noWrite&^paced == 0 || c.beingAccepted()) {
 			c.postpone(pendWrite)
 		}
 	}
+}
+
+// beingAccepted reports whether an accept function has the Conn and nothing
+// but that keeps it from writing.
+func (c *Conn) beingAccepted() bool {
+	return c.noWrite&^paced == ReasonConnecting && c.flags&flagConnecting == 0
 }
 
 // Disable stops dir until the next Enable. Bytes of that direction stay where
@@ -235,6 +271,9 @@ func (c *Conn) Suspended(dir Dir) Reason {
 func (c *Conn) suspend(dir Dir, r Reason) {
 	if dir&Reading != 0 {
 		c.noRead |= r
+		if under := c.tr.below(); under != nil {
+			under.suspend(Reading, ReasonFilter) // fill takes it away
+		}
 	}
 	if dir&Writing != 0 {
 		c.noWrite |= r
@@ -255,7 +294,7 @@ func (c *Conn) resume(dir Dir, r Reason) {
 		}
 	}
 	if dir&Writing != 0 && c.noWrite != 0 {
-		if c.noWrite &^= r; c.noWrite == 0 && (c.out.Len() > 0 || c.flags&flagFinWanted != 0) {
+		if c.noWrite &^= r; c.noWrite == 0 && (c.tr.more(Writing) || c.out.Len() > 0 || c.flags&flagFinWanted != 0) {
 			c.writeSince = now
 			c.armTimer()
 			c.queueDirty()
@@ -351,10 +390,10 @@ func (c *Conn) FD() int {
 
 // ConnStats is what a Conn has moved since it was made, and what it holds.
 type ConnStats struct {
-	BytesRead, BytesWritten uint64 // from and to the transport
-	Input, Output           int    // bytes held now
-	Memory                  int    // bytes of memory that the buffers take
-	Suspended               [2]Reason
+	BytesRead, BytesWritten uint64    // from and to the transport
+	Input, Output           int       // bytes held now
+	Memory                  int       // bytes of memory that the buffers take
+	Suspended               [2]Reason // of reading and of writing
 }
 
 // Stats returns a snapshot. Loop only.

@@ -42,15 +42,32 @@ func (c *Conn) close(abort bool) error {
 	if c.flags&flagClosed != 0 {
 		return nil
 	}
+	if n := c.loop.cutting; n != nil {
+		n.add(c)
+		abort = true
+	}
+	if c.flags&flagDoomed != 0 {
+		abort = true // half of an answer must not look like a whole one
+	}
 	c.flags |= flagClosed
 	c.noRead |= ReasonEnded
 	c.noWrite |= ReasonEnded
 	c.pend = 0
 	c.loop.disarm(c)
-	c.in.Reset()
-	c.out.Reset()
+	// Dropping bytes may call functions of the user. Whatever they do, the
+	// descriptor is closed.
+	c.loop.guard(c.in.Reset)
+	c.loop.guard(c.out.Reset)
 	c.closeHandle()
+	c.dropRate()
+	c.loop.budget.close(c)
+	if c.rare != nil && c.rare.view != nil {
+		c.rare.view.connClosed()
+	}
 	err := c.tr.release(abort)
+	if c.rare != nil && c.rare.redial != nil {
+		c.rare.redial.closed()
+	}
 	if err != nil {
 		return c.opError("close", err)
 	}
@@ -101,15 +118,16 @@ func (c *Conn) CloseAfterFlush(d time.Duration) {
 	}
 	c.flags |= flagLinger
 	c.pend = 0
-	c.in.Reset()
+	c.loop.guard(c.in.Reset) // as in close
+	if c.rare != nil && c.rare.view != nil {
+		c.rare.view.connEnds()
+	}
 	c.settle()
 	if d == 0 {
 		d = DefaultLinger
 	}
-	// A connect that is under way keeps its own, earlier deadline.
-	r := c.ensureRare()
-	if end := c.loop.clock() + int64(d); d > 0 && (r.deadline == 0 || end < r.deadline) {
-		r.deadline = end
+	if d > 0 {
+		c.ensureRare().deadline = c.loop.clock() + int64(d)
 		c.armTimer()
 	}
 	if c.flags&flagFinSent != 0 && c.noRead&ReasonEnded != 0 {
@@ -119,19 +137,21 @@ func (c *Conn) CloseAfterFlush(d time.Duration) {
 	c.wantFin()
 	// What stops a user's reading and writing does not stop this.
 	c.resume(Writing, ReasonDisabled)
-	c.resume(Reading, ReasonDisabled|ReasonHighMark|ReasonOutputFull)
+	c.resume(Reading, ReasonDisabled|ReasonHighMark|ReasonOutputFull|ReasonNetConn)
+	c.loop.budget.goOn(c) // what is read from here on is not kept
 }
 
 // outputEmpty does what waits for the last byte of Output to be sent.
 func (c *Conn) outputEmpty() {
-	if c.flags&flagFinWanted == 0 || c.noWrite != 0 {
+	if c.flags&flagFinWanted == 0 || c.noWrite&^paced != 0 {
 		return
 	}
 	c.flags = c.flags&^flagFinWanted | flagFinSent
 	c.noWrite |= ReasonEnded
 	// The peer may be gone already. Reading tells, and tells it better.
-	_ = c.tr.shut()
-	if c.flags&flagLinger != 0 && c.noRead&ReasonEnded != 0 {
+	err := c.tr.shut()
+	// Where there is nothing to shut, closing is what tells the peer.
+	if c.flags&flagLinger != 0 && (c.noRead&ReasonEnded != 0 || err != nil) {
 		c.close(false)
 	}
 }
@@ -145,12 +165,14 @@ func (c *Conn) lingerEnded() {
 
 // opError dresses what the kernel said as package net does.
 func (c *Conn) opError(op string, err error) error {
+	if _, ok := err.(*net.OpError); ok {
+		return err // from the Conn below, which knows better
+	}
 	e := &net.OpError{Op: op, Net: "fd", Source: c.tr.localAddr(), Addr: c.RemoteAddr(), Err: err}
-	switch {
-	case c.peerIP.IsValid():
-		e.Net = "tcp"
-	case isSocket(c.tr.descriptor()):
-		e.Net = "unix"
+	if e.Addr != nil {
+		e.Net = e.Addr.Network()
+	} else if e.Source != nil {
+		e.Net = e.Source.Network()
 	}
 	return e
 }

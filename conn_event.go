@@ -11,9 +11,9 @@ import (
 type Dir uint8
 
 const (
-	Reading Dir = 1 << iota // from the peer into Input
-	Writing                 // from Output to the peer
-	Both    = Reading | Writing
+	Reading Dir                 = 1 << iota // from the peer into Input
+	Writing                                 // from Output to the peer
+	Both    = Reading | Writing             // each of the two
 )
 
 // String gives "reading", "writing", "reading|writing" or "none".
@@ -91,9 +91,14 @@ const (
 // rareState holds what most Conns never need: those that are reached from
 // other goroutines do, and those that come, go or are in trouble.
 type rareState struct {
-	handle   *handle // what its Handles share, nil until somebody asked for one
+	handle   *handle  // what its Handles share, nil until somebody asked for one
+	view     *netConn // what NetConn returned
 	dial     *dialing
-	deadline int64 // end of a connect or a linger, 0 for none
+	redial   *Redialer // that dialled it, to be told when it is closed
+	splicer  *splicer  // takes the bytes of this socket in the kernel, see relay_splice.go
+	feeder   *splicer  // brings such bytes
+	rate     *connRate // rate limits, nil for none
+	deadline int64     // end of a linger, 0 for none
 
 	what  Event // event bits not told yet
 	err   error // why, of those bits
@@ -110,17 +115,20 @@ func (c *Conn) ensureRare() *rareState {
 }
 
 // enter and leave bracket every callback of a Conn. In between, what the user
-// does to this Conn takes effect at leave.
-func (c *Conn) enter() {
+// does to this Conn takes effect at leave. The callbacks of a Conn may run
+// inside those of the Conn under it, which is what outer is for.
+func (c *Conn) enter() (outer victim) {
+	outer = c.loop.current
 	c.flags |= flagBusy
 	c.loop.current = c
+	return outer
 }
 
 // leave sends what the callback wrote, straight from the loop's read memory
 // where the bytes still lie there, and moves what is left out of that memory.
-func (c *Conn) leave() {
+func (c *Conn) leave(outer victim) {
 	c.flags &^= flagBusy
-	c.loop.current = nil
+	c.loop.current = outer
 	if c.flags&flagClosed != 0 {
 		return
 	}
@@ -135,13 +143,34 @@ func (c *Conn) settle() {
 	if c.loop.scratch.Lent() {
 		c.in.Settle()
 		c.out.Settle()
+		if c.flags&flagFiles != 0 {
+			c.loop.budget.recount(c)
+		}
 	}
 }
 
-// panicked closes a Conn whose callback panicked.
-func (c *Conn) panicked() {
-	c.flags &^= flagBusy
-	c.close(true)
+// panicked ends a Conn whose callback panicked: the Event callback is told,
+// from the loop's queue, then the Conn is closed. It is closed at once where
+// there is nobody to tell, or the Event callback it is that panicked.
+func (c *Conn) panicked(p *PanicError) {
+	for b := c; b != nil; b = b.tr.below() {
+		b.flags &^= flagBusy // its callback was cut short together with c's
+		b.settle()
+	}
+	if c.flags&flagConnecting != 0 {
+		c.rare.dial.end()
+	}
+	if c.cb.Event == nil || c.flags&(flagClosed|flagLinger|flagTelling|flagDoomed) != 0 {
+		c.close(true)
+		return
+	}
+	c.flags |= flagDoomed
+	c.suspend(Both, ReasonEnded|ReasonDisabled)
+	c.pend &= pendEvent
+	r := c.ensureRare()
+	r.told, r.write = true, nil // nothing that happens to it now is news
+	c.postponeEvent(EventError, p)
+	c.loop.guard(c.endWriting)
 }
 
 // dueRead runs the Read callback, now or from the queue.
@@ -156,9 +185,9 @@ func (c *Conn) dueRead() {
 
 func (c *Conn) callRead() {
 	if c.cb.Read != nil {
-		c.enter()
+		outer := c.enter()
 		c.cb.Read(c)
-		c.leave()
+		c.leave(outer)
 	}
 	c.checkInputLimit()
 }
@@ -180,10 +209,10 @@ func (c *Conn) callWrite() {
 	// What the callback writes is sent by the loop at the end of the tick,
 	// not from here: a callback that always has more must not keep others
 	// from their turn.
-	c.enter()
+	outer := c.enter()
 	c.cb.Write(c)
 	c.flags &^= flagBusy
-	c.loop.current = nil
+	c.loop.current = outer
 	if c.flags&flagClosed == 0 && (c.out.Len() > 0 || c.flags&flagFinWanted != 0) {
 		c.queueDirty()
 	}
@@ -191,7 +220,9 @@ func (c *Conn) callWrite() {
 
 // dueEvent tells an event that the loop found, now or from the queue.
 func (c *Conn) dueEvent(what Event, err error) {
-	if c.flags&(flagDefer|flagBusy) != 0 {
+	// What is due comes before what is new: an end of file must not overtake
+	// the Write callback that an Enable is owed.
+	if c.flags&(flagDefer|flagBusy) != 0 || c.pend != 0 {
 		c.postponeEvent(what, err)
 		return
 	}
@@ -202,9 +233,14 @@ func (c *Conn) callEvent(what Event, err error) {
 	switch {
 	case c.flags&(flagClosed|flagLinger) != 0:
 	case c.cb.Event != nil:
-		c.enter()
+		outer := c.enter()
+		c.flags |= flagTelling
 		c.cb.Event(c, what, err)
-		c.leave()
+		c.flags &^= flagTelling
+		c.leave(outer)
+		if c.flags&flagDoomed != 0 {
+			c.close(true)
+		}
 	case what&(EventError|EventTimeout) != 0:
 		c.close(true)
 	case what&EventEOF != 0:

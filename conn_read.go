@@ -6,50 +6,65 @@ import (
 )
 
 // readTurn is one turn of reading: budget, one read, marks, callback. It is
-// called when the transport may have bytes, and does nothing while a reason
+// called when the transport may have bytes, and reads nothing while a reason
 // stands against it: the transport remembers that it is ready. A Conn that
-// could read more takes its next turn after the others have had theirs.
+// could read more takes its next turn after the others have had theirs. One
+// that cannot go on tells now which failure was kept for the end.
 func (c *Conn) readTurn() {
-	if c.noRead != 0 || !c.tr.more(Reading) {
+	if c.flags&flagSplice != 0 {
+		if c.noRead == 0 {
+			c.rare.splicer.turn()
+		}
 		return
 	}
-	n, err := c.tr.fill(c.readBudget())
-	if n > 0 {
-		c.received(n)
-	} else {
-		c.readStopped(err)
+	if c.noRead == 0 && c.tr.more(Reading) {
+		if room := c.readBudget(); room > 0 {
+			n, err := c.tr.fill(room)
+			if n > 0 {
+				c.received(n)
+			} else {
+				c.readStopped(err)
+			}
+		} else {
+			c.starved(Reading)
+		}
 	}
 	switch {
 	case c.flags&flagClosed != 0:
-	case c.noRead == 0 && c.tr.more(Reading):
-		c.queueAgain()
+	case c.noRead&^paced == 0 && c.tr.more(Reading):
+		if c.noRead == 0 {
+			c.queueAgain()
+		}
+	case c.rare != nil && c.rare.reset != nil && !c.rare.told:
+		c.tellReset() // reading stopped before it came to the end
 	case c.rare != nil && c.rare.write != nil:
 		c.tellWriteFailure() // nothing readable is left to come before it
 	}
 }
 
-// readBudget is how many bytes this turn may read. It is above 0, because
+// readBudget is how many bytes this turn may read. It is above 0 unless there
+// are limits that others use up too, a RateGroup's and the memory budget:
 // reading is suspended where the high mark leaves no room.
 func (c *Conn) readBudget() int {
 	n := int(c.maxRead)
 	if c.readMark.high > 0 && c.flags&flagLinger == 0 {
 		n = min(n, int(c.readMark.high)-c.in.Len())
 	}
+	if c.flags&flagLimited != 0 {
+		n = c.limit(Reading, n)
+	}
 	return n
 }
 
 // received accounts for n new bytes at the end of Input and tells the user.
 func (c *Conn) received(n int) {
-	now := c.loop.now
-	c.readSince, c.ioSince = now, now
-	c.bytesRead += uint64(n)
-	c.loop.stats.BytesRead += uint64(n)
+	c.account(n)
 	if c.flags&flagLinger != 0 {
 		c.in.Reset() // read so that the kernel need not answer with a reset
 		return
 	}
 	if c.readMark.full(c.in.Len()) {
-		c.noRead |= ReasonHighMark
+		c.suspend(Reading, ReasonHighMark)
 	}
 	if c.readMark.allows(c.in.Len()) && c.cb.Read != nil {
 		c.dueRead()
@@ -57,6 +72,18 @@ func (c *Conn) received(n int) {
 	}
 	c.settle()
 	c.checkInputLimit()
+}
+
+// account notes that n bytes have come.
+func (c *Conn) account(n int) {
+	now := c.loop.now
+	c.readSince = now
+	c.notIdle(now)
+	c.bytesRead += uint64(n)
+	c.loop.stats.BytesRead += uint64(n)
+	if c.flags&flagLimited != 0 {
+		c.charge(Reading, n)
+	}
 }
 
 // readStopped handles a read that brought no bytes.
@@ -111,8 +138,12 @@ func (c *Conn) peerReset(err error) {
 		c.close(false)
 		return
 	}
-	if c.noRead != 0 {
-		f.told = true
-		c.dueEvent(EventError|EventReading, f.reset)
+	if c.noRead&^paced != 0 {
+		c.tellReset()
 	}
+}
+
+func (c *Conn) tellReset() {
+	c.rare.told = true
+	c.dueEvent(EventError|EventReading, c.rare.reset)
 }

@@ -16,7 +16,7 @@ type timeouts struct {
 
 // Each clock of a Conn is a time at which it last started: readSince,
 // writeSince (0 while there is nothing to send), ioSince; deadline is the end
-// of a connect or a linger. Moving a byte stores a time and touches nothing
+// of a linger. Moving a byte stores a time and touches nothing
 // else: the one node in the loop's heap is allowed to be early, and expire
 // puts it where it belongs.
 
@@ -159,11 +159,24 @@ func (c *Conn) expireClocks(now int64) {
 	}
 }
 
-// deadlinePassed ends what may not last longer: a connect, or a linger.
-func (c *Conn) deadlinePassed() {
-	if c.flags&flagConnecting != 0 {
-		c.connectFailed(os.ErrDeadlineExceeded, EventTimeout)
-		return
+// notIdle notes that a byte has moved.
+func (c *Conn) notIdle(now int64) {
+	expired := c.ioSince == never
+	c.ioSince = now
+	if expired {
+		c.armTimer() // the clock stood still until now
 	}
-	c.close(false)
+}
+
+// deadlinePassed ends a linger that has lasted long enough.
+func (c *Conn) deadlinePassed() {
+	// A CloseAfterFlush: what is below was to be sent by now, too.
+	for b := c; b != nil; {
+		next := b.tr.below()
+		if b.flags&flagKeepOpen != 0 {
+			next = nil
+		}
+		b.close(false)
+		b = next
+	}
 }

@@ -4,6 +4,8 @@ import "fmt"
 
 // Watermark is a pair of marks on a buffer, in bytes.
 type Watermark struct {
+	// Low is what a callback waits for: at least so much in Input, at most so
+	// much in Output. High is where filling stops; 0 means nowhere.
 	Low, High int
 }
 
@@ -108,7 +110,7 @@ func (c *Conn) inputChanged() {
 	full := c.readMark.full(c.in.Len())
 	switch {
 	case full:
-		c.noRead |= ReasonHighMark
+		c.suspend(Reading, ReasonHighMark)
 	case c.noRead&ReasonHighMark != 0:
 		c.resume(Reading, ReasonHighMark)
 	}

@@ -9,7 +9,7 @@ import (
 // call when the callback has returned, and what others write at the end of the
 // tick. The error is ErrOutputFull beyond OutputLimit, and net.ErrClosed after
 // Close, CloseWrite or a failure. A nil error means queued, in order, not
-// sent. Loop only; from elsewhere use [Handle.Write].
+// sent. Other goroutines use [Handle.Write]. Loop only.
 //
 // Libevent: bufferevent_write.
 func (c *Conn) Write(p []byte) (int, error) {
@@ -93,8 +93,13 @@ func (c *Conn) flushDirty() {
 // if little enough is left. A transport that would take more is asked again
 // after other Conns have had their turn.
 func (c *Conn) flush() {
-	if c.noWrite == 0 && c.out.Len() > 0 && c.tr.more(Writing) {
-		n, err := c.tr.drain(int(c.maxWrite))
+	if c.noWrite == 0 && c.tr.more(Writing) {
+		n, err := 0, error(errAgain)
+		if room := c.writeBudget(); room > 0 {
+			n, err = c.tr.drain(room)
+		} else {
+			c.starved(Writing)
+		}
 		if n > 0 {
 			c.sent(n)
 		}
@@ -120,15 +125,34 @@ func (c *Conn) flush() {
 	}
 }
 
+// writeBudget is how many bytes this turn may write. It is above 0 unless
+// others have used up what its RateGroup had.
+func (c *Conn) writeBudget() int {
+	n := int(c.maxWrite)
+	if c.flags&flagLimited != 0 {
+		n = c.limit(Writing, n)
+	}
+	return n
+}
+
 // sent accounts for n bytes that left Output.
 func (c *Conn) sent(n int) {
-	now := c.loop.now
-	c.writeSince, c.ioSince = now, now
-	c.bytesWritten += uint64(n)
-	c.loop.stats.BytesWritten += uint64(n)
+	c.accountSent(n)
 	c.outputFell()
 	if c.writeMark.permits(c.out.Len()) && c.flags&flagLinger == 0 {
 		c.dueWrite()
+	}
+}
+
+// accountSent notes that n bytes have gone.
+func (c *Conn) accountSent(n int) {
+	now := c.loop.now
+	c.writeSince = now
+	c.notIdle(now)
+	c.bytesWritten += uint64(n)
+	c.loop.stats.BytesWritten += uint64(n)
+	if c.flags&flagLimited != 0 {
+		c.charge(Writing, n)
 	}
 }
 
@@ -156,8 +180,10 @@ func (c *Conn) writeFailed(err error) {
 		return // the same failure, seen from the other side
 	}
 	c.ensureRare().write = c.opError("write", err)
-	if c.noRead == 0 && c.tr.more(Reading) {
-		c.queueAgain()
+	if c.noRead&^paced == 0 && c.tr.more(Reading) {
+		if c.noRead == 0 {
+			c.queueAgain()
+		}
 		return
 	}
 	c.tellWriteFailure()
@@ -178,22 +204,31 @@ func (c *Conn) endWriting() {
 }
 
 // Flush gives Output to the transport now, without waiting for the end of the
-// callback or tick, and reports whether anything was moved. What a flush finds
-// is told from the loop's queue, never from inside the call. It has no effect
-// on reading. A socket has no use for mode. Loop only.
+// callback or tick, and reports whether any bytes were moved. What a flush
+// finds is told from the loop's queue, never from inside the call.
+//
+// A socket sends what it can take; dir has to contain Writing, and mode means
+// nothing. An end of a pair moves bytes, in mode FlushAll and FlushFinished,
+// whether or not the directions are enabled and have room. A filter runs with
+// that mode, then what is under it is flushed. Loop only.
 //
 // Libevent: bufferevent_flush. Unlike libevent, it is not without effect on a socket.
 func (c *Conn) Flush(dir Dir, mode FlushMode) bool {
 	c.loop.assertOwner("Conn.Flush")
-	if dir&Writing == 0 || !c.alive() {
+	if !c.alive() {
 		return false
 	}
-	before := c.bytesWritten
-	nested := c.flags & flagBusy
+	outer := c.flags & flagBusy
 	c.flags |= flagBusy // so that callbacks are queued
-	c.flush()
-	c.flags = c.flags&^flagBusy | nested
-	return c.bytesWritten != before
+	inner := c.loop.inner
+	c.loop.inner = c // it may be another Conn's callback that calls
+	moved := c.tr.flushNow(dir, mode)
+	c.loop.inner = inner
+	c.flags = c.flags&^flagBusy | outer
+	if outer == 0 && c.flags&flagClosed == 0 {
+		c.settle()
+	}
+	return moved
 }
 
 // FlushMode says how much a [Conn.Flush] means.

@@ -39,6 +39,8 @@ var (
 	errWriteEnded   = closedError("bev: the write side has failed, see the error given to the Event callback")
 	errCallPanicked = closedError("bev: the function given to Call panicked, and its connection is closed")
 	errListener     = closedError("bev: listener is closed")
+	errLoopDrains   = closedError("bev: loop is shutting down")
+	errGroupClosed  = closedError("bev: rate group is closed")
 )
 
 // closedError is a text of ours that is net.ErrClosed to errors.Is.

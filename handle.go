@@ -44,7 +44,7 @@ type handleOp struct {
 }
 
 // Handle returns the Conn's Handle. All Handles of a Conn are equal (==).
-// Loop only; give the result to whom you like.
+// The result is for whomever you like; to make it: Loop only.
 func (c *Conn) Handle() Handle {
 	c.loop.assertOwner("Conn.Handle")
 	r := c.ensureRare()
@@ -242,19 +242,28 @@ func (s *handle) run() {
 	s.ops.begin()
 	s.mu.Unlock()
 	defer func() {
-		s.loop.current = nil
-		if s.ops.next != 0 {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			// A Loop that is closed calls drop, and drop comes here again.
-			_ = s.postLocked()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		// Besides what a panic left of this pass, there may be what was
+		// queued behind it: the post that stood for both is used up.
+		if s.ops.next != 0 || len(s.ops.waiting) > 0 {
+			_ = s.postLocked() // a Loop that is closed calls drop
 		}
 	}()
 	s.ops.run(s.apply)
+	s.loop.current = nil
+}
+
+// panicked is told that one of the calls did.
+func (s *handle) panicked(p *PanicError) {
+	if s.conn != nil {
+		s.conn.panicked(p)
+	}
 }
 
 func (s *handle) apply(op handleOp) {
 	c := s.conn
+	s.loop.current = s // c's buffers may call functions of the user, too
 	switch {
 	case op.b != nil:
 		n := op.b.Len()
@@ -265,7 +274,6 @@ func (s *handle) apply(op handleOp) {
 		op.b.Reset()
 		s.queued.Add(-int64(n))
 	case c != nil:
-		s.loop.current = c
 		op.f(c)
 	case op.cancel != nil:
 		op.cancel()
@@ -273,4 +281,11 @@ func (s *handle) apply(op handleOp) {
 }
 
 // drop is run for a Loop that closes: waiting Calls must hear of it.
-func (s *handle) drop() { s.run() }
+func (s *handle) drop() {
+	for more := true; more; {
+		s.loop.guard(s.run)
+		s.mu.Lock()
+		more = s.ops.next != 0 || len(s.ops.waiting) > 0
+		s.mu.Unlock()
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/bevgo/bev/internal/poll"
@@ -27,17 +26,34 @@ type Listener struct {
 	accept   func(*Conn)
 	settings *connSettings
 	onError  func(error)
+	onClosed func(error) // told on the loop, nil for nobody; perhaps more than once
+	failure  error       // what onClosed is told, nil after Close
 
-	gone atomic.Bool // Close was called, or the Loop closed
+	// Shared with other goroutines.
+	gone     atomic.Bool  // Close was called, or the Loop closed
+	paused   atomic.Bool  // by the user
+	maxConns atomic.Int64 // 0: no limit
+	maxRate  atomic.Int64 // accepts a second, 0: no limit
 
 	// Owned by the loop.
 	token     poll.Token
 	accepting *socketConn // while accept runs
-	paused    bool
-	waiting   bool // callers may be waiting
-	queued    bool // in Loop.work.again
-	node      timer.Node
-	exhausted time.Duration // the pause after running out of something, 0: none
+	waiting   bool        // callers may be waiting
+	queued    bool        // in Loop.work.again
+	starving  bool        // in Loop.starving
+	conns     int         // accepted and not closed yet
+	accepted  uint64
+	refused   uint64
+	rate      acceptRate
+	drains    drains
+	node      timer.Node // for the end of a pause: the rate's, or the back-off
+
+	// See listener_exhausted.go.
+	exhausted   bool
+	backoff     time.Duration // how long the last pause was, 0 after an accept
+	episodes    uint64
+	lastEpisode int64 // when it last ran out of something
+	spare       spare
 }
 
 // Listen accepts connections at addr on network: "tcp", "tcp4", "tcp6" with
@@ -47,14 +63,20 @@ type Listener struct {
 // and enable reading. accept runs before any I/O of the Conn, and no callback
 // runs before it has returned.
 //
-// When descriptors or memory run out the Listener pauses, leaves callers in
-// the kernel's queue, and tries again by itself. Safe from any goroutine.
+// A Listener that does not accept, for one of the reasons of [Hold], leaves
+// callers in the kernel's queue, goes on by itself when the reason is gone, and
+// costs no CPU time meanwhile. Running out of descriptors or memory is such a
+// reason, see ListenOptions.OnExhausted. Safe from any goroutine.
 //
 // Libevent: evconnlistener_new_bind, evconnlistener_new.
 func Listen(l *Loop, network, addr string, accept func(c *Conn), o *ListenOptions) (*Listener, error) {
 	if accept == nil {
 		misuse("Listen needs a function that takes the accepted Conns")
 	}
+	return listen(l, network, addr, accept, o, nil)
+}
+
+func listen(l *Loop, network, addr string, accept func(c *Conn), o *ListenOptions, onClosed func(error)) (*Listener, error) {
 	var z ListenOptions
 	if o != nil {
 		z = *o
@@ -63,17 +85,30 @@ func Listen(l *Loop, network, addr string, accept func(c *Conn), o *ListenOption
 	if err != nil {
 		return nil, err
 	}
-	ln := &Listener{loop: l, accept: accept, settings: s, onError: z.OnError, paused: z.Paused, fd: -1}
+	if l.draining.Load() {
+		return nil, errLoopDrains
+	}
+	ln := &Listener{loop: l, accept: accept, settings: s, onError: z.OnError, onClosed: onClosed, fd: -1}
+	ln.spare = spare{wanted: z.OnExhausted == Refuse, fd: -1}
+	ln.paused.Store(z.Paused)
+	ln.limit(z.MaxConns, z.MaxAcceptRate)
 	if err := ln.open(network, addr, &z); err != nil {
 		ln.closeFD()
 		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
 	}
-	if err := l.Post(ln.start); err != nil {
+	if err := l.post((*listenerStart)(ln)); err != nil {
 		ln.closeFD()
 		return nil, err
 	}
 	return ln, nil
 }
+
+// listenerStart is the call that brings a Listener to its Loop. Until then the
+// Loop knows nothing of it, and could not close it.
+type listenerStart Listener
+
+func (s *listenerStart) run()  { (*Listener)(s).start() }
+func (s *listenerStart) drop() { (*Listener)(s).shutdown() }
 
 // open makes the socket. Options that accepted sockets inherit are set here,
 // once, instead of on each of them (tcp(7); tcp_create_openreq_child copies
@@ -106,8 +141,11 @@ func (ln *Listener) open(network, addr string, o *ListenOptions) error {
 		return err
 	}
 	bound, err := sys.LocalAddr(ln.fd)
+	if err != nil {
+		return err
+	}
 	ln.addr = bound.NetAddr()
-	return err
+	return ln.spare.open()
 }
 
 func (ln *Listener) configure(network string, a sys.Addr, o *ListenOptions) error {
@@ -153,24 +191,94 @@ func (ln *Listener) start() {
 // Libevent: evconnlistener_get_fd with getsockname.
 func (ln *Listener) Addr() net.Addr { return ln.addr }
 
+// Loop returns the Loop that the Listener belongs to. Safe from any goroutine.
+//
+// Libevent: evconnlistener_get_base.
+func (ln *Listener) Loop() *Loop { return ln.loop }
+
+// FD returns the descriptor, -1 when it is closed. It stays the Listener's: use
+// it for socket options. Loop only.
+//
+// Libevent: evconnlistener_get_fd.
+func (ln *Listener) FD() int {
+	ln.loop.assertOwner("Listener.FD")
+	return ln.fd
+}
+
 // Pause stops accepting. Callers wait in the kernel's queue, as many as the
-// backlog allows. Safe from any goroutine.
+// backlog allows. In the accept function, or elsewhere on the loop, it holds
+// at once; from another goroutine, an accept that is under way still ends.
+// Safe from any goroutine.
 //
 // Libevent: evconnlistener_disable.
 func (ln *Listener) Pause() error {
-	return ln.post(func() { ln.paused = true })
+	if ln.gone.Load() {
+		return errListener
+	}
+	ln.paused.Store(true)
+	return nil
 }
 
 // Resume goes on accepting, those first who waited. Safe from any goroutine.
 //
 // Libevent: evconnlistener_enable.
 func (ln *Listener) Resume() error {
+	ln.paused.Store(false)
+	return ln.post(ln.queue)
+}
+
+// Paused reports whether Pause holds. Safe from any goroutine.
+func (ln *Listener) Paused() bool { return ln.paused.Load() }
+
+// SetMaxConns changes the limit of connections, see [ListenOptions]; 0 or less
+// means none. Connections that are beyond a lower limit stay. Safe from any
+// goroutine.
+func (ln *Listener) SetMaxConns(n int) error {
+	ln.maxConns.Store(int64(max(n, 0)))
+	return ln.post(ln.queue)
+}
+
+// SetMaxAcceptRate changes the limit of accepts a second, see [ListenOptions];
+// 0 or less means none. It begins with a full bucket. Safe from any goroutine.
+func (ln *Listener) SetMaxAcceptRate(perSecond int) error {
+	ln.maxRate.Store(int64(max(perSecond, 0)))
 	return ln.post(func() {
-		ln.paused = false
-		if ln.waiting {
-			ln.queue()
-		}
+		ln.rate = newAcceptRate(int(ln.maxRate.Load()))
+		ln.queue()
 	})
+}
+
+// limit sets both before the Listener begins.
+func (ln *Listener) limit(conns, perSecond int) {
+	ln.maxConns.Store(int64(max(conns, 0)))
+	ln.maxRate.Store(int64(max(perSecond, 0)))
+	ln.rate = newAcceptRate(perSecond)
+}
+
+// MaxConns returns the limit of connections, 0 for none. Safe from any
+// goroutine.
+func (ln *Listener) MaxConns() int { return int(ln.maxConns.Load()) }
+
+// MaxAcceptRate returns the limit of accepts a second, 0 for none. Safe from
+// any goroutine.
+func (ln *Listener) MaxAcceptRate() int { return int(ln.maxRate.Load()) }
+
+// ListenerStats is what a Listener has done, and how it is.
+type ListenerStats struct {
+	Accepted  uint64 // callers so far
+	Refused   uint64 // callers turned away, see ListenOptions.OnExhausted
+	Exhausted uint64 // how often descriptors or memory ran out, see there
+	Conns     int    // accepted and not closed yet
+	Held      Hold   // why it takes no callers now, 0: it does
+}
+
+// Stats returns a snapshot. Loop only.
+func (ln *Listener) Stats() ListenerStats {
+	ln.loop.assertOwner("Listener.Stats")
+	return ListenerStats{
+		Accepted: ln.accepted, Refused: ln.refused, Exhausted: ln.episodes,
+		Conns: ln.conns, Held: ln.held(),
+	}
 }
 
 func (ln *Listener) post(f func()) error {
@@ -210,7 +318,12 @@ func (ln *Listener) shutdown() {
 func (ln *Listener) release() {
 	ln.loop.sources.Remove(ln.token)
 	ln.loop.disarm(ln)
+	ln.spare.close()
 	ln.closeFD()
+	ln.loop.forget(ln)
+	if ln.onClosed != nil {
+		ln.onClosed(ln.failure)
+	}
 }
 
 func (ln *Listener) closeFD() {
@@ -224,159 +337,4 @@ func (ln *Listener) closeFD() {
 		ln.loop.logger().Error("bev: closing a listener", "addr", ln.addr, "err", err)
 	}
 	ln.fd = -1
-}
-
-// ready is told by the poller that a caller came.
-func (ln *Listener) ready(poll.Ready) {
-	ln.waiting = true
-	ln.acceptTurn()
-}
-
-// acceptsPerTurn bounds how long a crowd of callers keeps the loop from the
-// connections it has.
-const acceptsPerTurn = 64
-
-// acceptTurn takes callers off the queue, until it is empty or others should
-// have their turn.
-func (ln *Listener) acceptTurn() {
-	for range acceptsPerTurn {
-		if ln.paused || ln.exhausted != 0 || !ln.waiting || ln.gone.Load() {
-			return
-		}
-		fd, addr, err := sys.Accept(ln.fd)
-		if err != nil {
-			ln.acceptFailed(err)
-			continue
-		}
-		ln.welcome(fd, addr)
-	}
-	ln.queue()
-}
-
-// welcome makes a Conn of an accepted socket.
-func (ln *Listener) welcome(fd int, addr sys.Addr) {
-	c := newSocketConn(ln.loop, fd, ln.settings)
-	c.setPeer(addr.AddrPort())
-	// Until accept has returned, nothing of the Conn may run or be sent.
-	c.noRead |= ReasonConnecting
-	c.noWrite |= ReasonConnecting
-	c.flags |= flagBusy // what it does to the Conn takes effect below
-	ln.accepting, ln.loop.current = c, ln
-	ln.accept(&c.Conn)
-	c.flags &^= flagBusy
-	ln.accepting, ln.loop.current = nil, nil
-	if c.flags&flagClosed != 0 {
-		return
-	}
-	if err := c.register(); err != nil {
-		ln.loop.logger().Error("bev: cannot watch an accepted connection", "peer", addr.String(), "err", err)
-		c.close(true)
-		return
-	}
-	c.resume(Both, ReasonConnecting)
-}
-
-// panicked closes the Conn whose accept function did. The others who wait are
-// not to suffer for it, and no edge will speak for them.
-func (ln *Listener) panicked() {
-	ln.accepting.panicked()
-	ln.accepting = nil
-	ln.queue()
-}
-
-// acceptFailed sorts the errors of accept(2): none left, a caller who hung up,
-// something that will be there again later, and what will not get better.
-func (ln *Listener) acceptFailed(err error) {
-	switch {
-	case err == sys.ErrAgain:
-		ln.waiting = false
-	case isAny(err, callerErrors):
-	case isAny(err, exhaustion):
-		ln.pauseExhausted(err)
-	default:
-		ln.fail(&net.OpError{Op: "accept", Net: ln.addr.Network(), Addr: ln.addr, Err: err})
-	}
-}
-
-var (
-	// callerErrors concern the one caller: accept(2), "Error handling".
-	callerErrors = []syscall.Errno{
-		syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EPROTO, syscall.EPERM,
-		syscall.ENETDOWN, syscall.ENOPROTOOPT, syscall.EHOSTDOWN, syscall.EHOSTUNREACH,
-		syscall.EOPNOTSUPP, syscall.ENETUNREACH,
-	}
-	// exhaustion passes when something else is closed.
-	exhaustion = []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}
-)
-
-func isAny(err error, errnos []syscall.Errno) bool {
-	for _, e := range errnos {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
-const (
-	firstPause = 10 * time.Millisecond
-	lastPause  = 500 * time.Millisecond
-)
-
-// pauseExhausted waits for descriptors or memory. The edge that brought the
-// callers does not come again, so a timer tries, ever less often. One line
-// is logged for each time that it happens, not for each try.
-func (ln *Listener) pauseExhausted(err error) {
-	if ln.exhausted == 0 {
-		ln.exhausted = firstPause
-		ln.loop.logger().Warn("bev: listener paused: callers wait in the kernel's queue until something is closed", "addr", ln.addr, "err", err)
-	}
-	ln.loop.arm(ln, ln.loop.clock()+int64(ln.exhausted))
-}
-
-func (ln *Listener) timerNode() *timer.Node { return &ln.node }
-
-// expire tries one accept after a pause.
-func (ln *Listener) expire(int64) {
-	if ln.paused {
-		ln.exhausted = 0 // Resume will try
-		return
-	}
-	fd, addr, err := sys.Accept(ln.fd)
-	if err != nil && isAny(err, exhaustion) {
-		ln.exhausted = min(2*ln.exhausted, lastPause)
-		ln.pauseExhausted(err)
-		return
-	}
-	ln.exhausted = 0
-	ln.loop.logger().Info("bev: listener goes on", "addr", ln.addr)
-	if err != nil {
-		ln.acceptFailed(err)
-	} else {
-		ln.welcome(fd, addr)
-	}
-	ln.queue()
-}
-
-// fail ends a Listener that cannot go on.
-func (ln *Listener) fail(err error) {
-	ln.shutdown()
-	if ln.onError != nil {
-		ln.onError(err)
-		return
-	}
-	ln.loop.logger().Error("bev: listener closed", "addr", ln.addr, "err", err)
-}
-
-// queue gives the Listener another turn in the next tick.
-func (ln *Listener) queue() {
-	if !ln.queued {
-		ln.queued = true
-		ln.loop.work.again.add(ln)
-	}
-}
-
-func (ln *Listener) resumeWork() {
-	ln.queued = false
-	ln.acceptTurn()
 }

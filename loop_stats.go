@@ -13,6 +13,12 @@ type LoopStats struct {
 	Timers  int    // deadlines armed now, those of connections included
 	Memory  int    // bytes kept for the next burst, not in use by any Conn
 
+	// Of a Loop with a MemoryBudget: what its Conns' buffers count for, how
+	// many Conns are suspended for it now, and how often one was.
+	Buffered      int
+	BudgetWaiting int
+	BudgetStops   uint64
+
 	BytesRead, BytesWritten uint64 // by the Conns of the Loop, transport bytes
 }
 
@@ -24,5 +30,45 @@ func (l *Loop) Stats() LoopStats {
 	s := l.stats
 	s.Timers = l.timers.Len()
 	s.Memory = l.pool.Retained()
+	s.Buffered = int(l.budget.held)
+	s.BudgetWaiting, s.BudgetStops = l.budget.stopped, l.budget.stops
 	return s
+}
+
+// snapshot is Stats for other goroutines: the loop is asked in its turn, unless
+// it is not running.
+func (l *Loop) snapshot() LoopStats {
+	if l.onLoop() {
+		return l.Stats()
+	}
+	l.mu.Lock()
+	running, done := l.running, l.done
+	l.mu.Unlock()
+	if running {
+		answer := make(chan LoopStats, 1)
+		if l.Post(func() { answer <- l.Stats() }) == nil {
+			select {
+			case s := <-answer:
+				return s
+			case <-done:
+			}
+		} else {
+			<-done // it is closing
+		}
+	}
+	return l.Stats()
+}
+
+// add makes s the sum of s and o.
+func (s *LoopStats) add(o LoopStats) {
+	s.Backend = o.Backend
+	s.Ticks += o.Ticks
+	s.Events += o.Events
+	s.Panics += o.Panics
+	s.Conns += o.Conns
+	s.Opened += o.Opened
+	s.Timers += o.Timers
+	s.Memory += o.Memory
+	s.BytesRead += o.BytesRead
+	s.BytesWritten += o.BytesWritten
 }

@@ -1,10 +1,6 @@
 package bev
 
-import (
-	"runtime/debug"
-
-	"github.com/bevgo/bev/internal/poll"
-)
+import "github.com/bevgo/bev/internal/poll"
 
 // workQueues hold what a tick has to do besides what the kernel reports. An
 // owner is in a queue at most once: it keeps a bit that says so.
@@ -57,11 +53,21 @@ func (q *queue[T]) run(do func(T)) {
 	q.pass, q.next = q.pass[:0], 0
 }
 
+// running is the entry that do was called with last, in a pass that it has not
+// returned from.
+func (q *queue[T]) running() (v T) {
+	if q.next > 0 && q.next <= len(q.pass) {
+		v = q.pass[q.next-1]
+	}
+	return v
+}
+
 // step is the progress of one tick. A panic in a callback leaves tick; the
 // next call of tick goes on behind the entry that panicked.
 type step struct {
 	phase  phase
-	events []poll.Event // those not dispatched yet
+	events []poll.Event
+	next   int // first of events not dispatched yet
 }
 
 type phase uint8
@@ -109,26 +115,11 @@ func (l *Loop) tick() (complete bool) {
 	return true
 }
 
-// afterPanic closes what panicked and tells whoever wants to know.
-func (l *Loop) afterPanic(v any) {
-	l.stats.Panics++
-	stack := debug.Stack()
-	if c := l.current; c != nil {
-		l.current = nil
-		c.panicked()
-	}
-	if l.opts.OnPanic != nil {
-		l.opts.OnPanic(v, stack)
-		return
-	}
-	l.logger().Error("bev: a callback panicked, its connection is closed", "panic", v, "stack", string(stack))
-}
-
 // dispatch hands each event to its source.
 func (l *Loop) dispatch() {
-	for s := &l.step; len(s.events) > 0; {
-		e := s.events[0]
-		s.events = s.events[1:]
+	for s := &l.step; s.next < len(s.events); {
+		e := s.events[s.next]
+		s.next++
 		// A token of something closed earlier in this batch finds nothing.
 		if src, ok := l.sources.Lookup(e.Token); ok {
 			src.ready(e.Ready)
@@ -142,6 +133,7 @@ func (l *Loop) dispatch() {
 func (l *Loop) runTimers() {
 	for {
 		e, ok := l.timers.PopExpired(l.now)
+		l.expiring = e // nil at the end: nothing is kept from the collector
 		if !ok {
 			return
 		}

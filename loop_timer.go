@@ -111,7 +111,7 @@ func (l *Loop) clock() int64 {
 	if l.ticking {
 		return l.now
 	}
-	return int64(time.Since(l.base))
+	return l.elapsed()
 }
 
 // arm puts e into the heap, or moves it. A deadline that is not past the

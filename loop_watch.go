@@ -94,6 +94,7 @@ func (w *Watch) FD() int {
 	if w.group == nil {
 		return -1
 	}
+	w.group.loop.assertOwner("Watch.FD")
 	return w.group.fd
 }
 
@@ -163,10 +164,16 @@ func (g *fdWatches) ready(r poll.Ready) {
 func (g *fdWatches) call(d Dir) {
 	for _, w := range g.watches {
 		if w.group != nil && w.dir&d != 0 {
+			g.loop.current = w
 			w.f(w, w.dir&d)
+			g.loop.current = nil
 		}
 	}
 }
+
+// panicked stops a Watch whose function panicked: what it was ready for is
+// still there, and would call it again at once, for ever.
+func (w *Watch) panicked(*PanicError) { w.Stop() }
 
 // queue and resumeWork keep an always-ready descriptor in the loop's turn.
 func (g *fdWatches) queue() {

@@ -2,6 +2,7 @@ package bev
 
 import (
 	"log/slog"
+	"syscall"
 	"time"
 )
 
@@ -37,14 +38,40 @@ type LoopOptions struct {
 	Logger *slog.Logger
 
 	// OnPanic is called on the loop after a callback panicked, with the
-	// value and the stack. The Conn whose callback it was is closed already,
-	// and the loop goes on. Nil means an error line to Logger.
+	// value and the stack, and the loop goes on. The Conn whose callback it
+	// was is told by its Event callback next (EventError, *PanicError) and
+	// then closed; without one, or where that is what panicked, it is closed
+	// already. A Watch is stopped. Timers of Every, signals and listeners go
+	// on. Nil means an error line to Logger.
 	OnPanic func(v any, stack []byte)
 
+	// MaxConns is how many Conns over descriptors the Loop may hold; at the
+	// limit its Listeners pause until one is closed. Dial and NewConn count,
+	// but are not refused: they are what the program itself asked for. 0 or
+	// less means no limit.
+	MaxConns int
+
 	// ReadBuffer is the size in bytes of the memory that all Conns of the
-	// Loop read into, and so the upper bound of one read. 0 means 64 KiB;
-	// less than 4 KiB is raised to that.
+	// Loop read into, and so the upper bound of one read. It is rounded up
+	// to a power of two; 0 means 64 KiB, less than 4 KiB is raised to that.
 	ReadBuffer int
+
+	// MemoryBudget bounds, in bytes, what the Inputs and Outputs of all Conns
+	// of the Loop hold together because of what they read. As it fills up,
+	// reading is suspended (ReasonBudget), first for those who hold most: a
+	// Conn stops when it holds more than eight times what is left, and goes
+	// on when it holds half as much as that. A ninth of the budget is kept
+	// for small holders, in equal parts, at least 1 KiB for each Conn however
+	// full the others are; so with more Conns than there are 9 KiB in the
+	// budget the bound is higher. What is written is never refused, that is
+	// what OutputLimit is for; but it counts.
+	//
+	// A buffer counts for the bytes in it, an eighth more, and 512 bytes
+	// unless it is empty; file ranges for nothing. LoopStats has the figures.
+	// A Conn that waits for memory has no read timeout; IdleTimeout ends the
+	// wait of those whose bytes nobody will ever take. 0 or less means no
+	// budget.
+	MemoryBudget int
 
 	// OwnCore says that the Loop has a processor core to itself. It then
 	// reads and writes without telling Go's scheduler, which saves about a
@@ -154,6 +181,22 @@ type ListenOptions struct {
 	// Libevent: LEV_OPT_DISABLED.
 	Paused bool
 
+	// MaxConns is how many connections of this Listener may be open; at the
+	// limit it pauses until one is closed. 0 or less means no limit.
+	MaxConns int
+
+	// MaxAcceptRate is how many callers are accepted a second; others wait
+	// for their turn in the kernel's queue. What a tenth of a second allows
+	// may come at once. 0 or less means no limit.
+	MaxAcceptRate int
+
+	// OnExhausted says what happens to callers when descriptors have run
+	// out: they wait (Wait, the default), or are turned away (Refuse). The
+	// Listener tries again when a connection of its Loop is closed, and from
+	// time to time, twice a second at least. It logs one line for each time
+	// that it happens; two times less than ten seconds apart count as one.
+	OnExhausted Exhaustion
+
 	// OnError is told, on the loop, about an error of accept that retrying
 	// does not cure; the Listener is closed then. Nil means an error line to
 	// the Loop's Logger.
@@ -168,13 +211,35 @@ type DialOptions struct {
 	// Conn holds the settings of the dialled Conn; nil means defaults.
 	Conn *ConnOptions
 
-	// Timeout ends the attempt with EventError and os.ErrDeadlineExceeded
-	// after that long. 0 or less leaves it to the context and the kernel
-	// (about two minutes).
+	// Timeout bounds all of it: the lookup of the name and every attempt. It
+	// counts from when the loop begins, and ends the Dial with
+	// EventError|EventTimeout and os.ErrDeadlineExceeded. 0 or less leaves it
+	// to the context and the kernel (about two minutes an address).
 	Timeout time.Duration
 
-	// LocalAddr is the numeric address to dial from, "" for any: "10.0.0.1:0".
+	// AttemptTimeout bounds the attempt to reach one address. 0 or less
+	// leaves it to the kernel.
+	AttemptTimeout time.Duration
+
+	// AttemptDelay is how long an attempt goes on alone before the next
+	// address is tried beside it. 0 means 250 ms (DefaultAttemptDelay), less
+	// than 10 ms is raised to that, as RFC 8305 asks. Negative: one address
+	// after the other.
+	AttemptDelay time.Duration
+
+	// LocalAddr is the numeric address to dial from, "" for any: "10.0.0.1:0",
+	// ":5000", or a path. Addresses of another family are not tried. The
+	// path of a unix socket is yours to remove.
 	LocalAddr string
+
+	// Resolver looks up host names. Nil means net.DefaultResolver.
+	Resolver Resolver
+
+	// Control is called for each socket between socket(2) and connect(2), on
+	// the loop, with network "tcp4", "tcp6" or "unix" and the address that
+	// will be tried. c is good for its Control method, to set options of the
+	// socket, and until Control returns. An error is the attempt's.
+	Control func(network, address string, c syscall.RawConn) error
 }
 
 // ReadBuffer is never smaller than this, so that one read is worth its call.

@@ -3,10 +3,12 @@ package bev
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"syscall"
 
+	"github.com/bevgo/bev/buffer"
 	"github.com/bevgo/bev/internal/poll"
 	"github.com/bevgo/bev/internal/sys"
 )
@@ -22,7 +24,8 @@ import (
 type socketConn struct {
 	Conn
 	token poll.Token
-	fd    int32 // -1: none
+	from  *Listener // that accepted it, nil for none
+	fd    int32     // -1: none
 	state socketState
 }
 
@@ -46,10 +49,10 @@ const (
 //     descriptor is duplicated and, unless KeepOpen, from is closed. This keeps
 //     from's own poller away from it.
 //
-// As every Conn it is born with writing enabled, reading disabled and no
-// callbacks. A descriptor that is not a socket is made non-blocking only when
-// it is taken over; one that stays shared has to be non-blocking already, or
-// is for [Loop.Watch]. Loop only.
+// With an error an int is still the caller's. As every Conn it is born with
+// writing enabled, reading disabled and no callbacks. A descriptor that is not
+// a socket is made non-blocking only when it is taken over; one that stays
+// shared has to be non-blocking already, or is for [Loop.Watch]. Loop only.
 //
 // Libevent: bufferevent_socket_new.
 func NewConn(l *Loop, from any, o *ConnOptions) (*Conn, error) {
@@ -62,6 +65,7 @@ func NewConn(l *Loop, from any, o *ConnOptions) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bev: NewConn: %w", err)
 	}
+	keep := s.flags&flagKeepOpen != 0
 	if shared {
 		s.flags &^= flagKeepOpen // the duplicate is ours to close
 	}
@@ -71,10 +75,10 @@ func NewConn(l *Loop, from any, o *ConnOptions) (*Conn, error) {
 		c.noWrite |= ReasonNoFD
 		return &c.Conn, nil
 	}
-	if err := c.attach(fd, true); err != nil {
+	if err := c.attach(fd, keep); err != nil {
 		c.fd = -1
 		c.close(false)
-		if shared || s.flags&flagKeepOpen == 0 {
+		if shared {
 			_ = sys.Close(fd) // the first error is the one to report
 		}
 		return nil, fmt.Errorf("bev: NewConn: descriptor %d: %w", fd, err)
@@ -126,20 +130,19 @@ func newSocketConn(l *Loop, fd int, s *connSettings) *socketConn {
 	c.tr = c
 	c.init(l, s)
 	c.token = c.own(c)
+	l.sockets++
 	return c
 }
 
-// attach takes over a descriptor that somebody else made.
-func (s *socketConn) attach(fd int, adopted bool) error {
+// attach takes over a descriptor that somebody else made. keep says that they
+// go on using the open file.
+func (s *socketConn) attach(fd int, keep bool) error {
 	socket, err := sys.IsSocket(fd)
 	if err != nil {
 		return err
 	}
-	s.state = 0
-	if adopted {
-		s.state |= sockShared
-	}
-	if err := prepare(fd, socket, s.flags&flagKeepOpen != 0); err != nil {
+	s.state = sockShared
+	if err := prepare(fd, socket, keep); err != nil {
 		return err
 	}
 	if socket {
@@ -191,10 +194,6 @@ func (s *socketConn) ready(r poll.Ready) {
 	if r&(poll.Writable|poll.Hangup|poll.Failed) != 0 {
 		s.state |= sockWritable
 	}
-	if s.flags&flagConnecting != 0 {
-		s.connectReady(r)
-		return
-	}
 	if r&poll.Failed != 0 && s.state&sockPlain == 0 {
 		// Taken once: whoever reads now meets the end of the stream.
 		if err := sys.SocketError(int(s.fd)); err != nil {
@@ -204,7 +203,12 @@ func (s *socketConn) ready(r poll.Ready) {
 	if s.state&sockReadable != 0 {
 		s.readTurn()
 	}
-	if s.state&sockWritable != 0 && s.out.Len() > 0 && s.flags&flagClosed == 0 {
+	if s.flags&flagClosed != 0 || s.state&sockWritable == 0 {
+		return
+	}
+	if s.rare != nil && s.rare.feeder != nil {
+		s.rare.feeder.room()
+	} else if s.out.Len() > 0 {
 		s.flush()
 	}
 }
@@ -231,57 +235,54 @@ func (s *socketConn) fill(max int) (int, error) {
 	return 0, err
 }
 
-// drain writes once: one segment by write, several by writev, a file range by
-// sendfile.
-func (s *socketConn) drain(max int) (int, error) {
-	if n, handled, err := s.sendFile(max); handled {
-		return s.drained(n, n > 0, err)
-	}
-	p := s.out.Head()
-	if want := min(s.out.Len(), max); len(p) < want {
-		return s.drainSegments(want)
-	} else {
-		p = p[:want]
-	}
-	n, err := s.loop.mode.Write(int(s.fd), p)
-	return s.drained(n, n == len(p), err)
-}
+func (s *socketConn) drain(max int) (int, error) { return s.send(&s.out, max) }
 
-// drainSegments is drain for more than one segment.
-func (s *socketConn) drainSegments(max int) (int, error) {
-	var extents [sys.MaxExtents][]byte
-	v := extents[:s.out.PeekInto(extents[:], max)]
-	if len(v) == 0 {
-		// Bytes of a file that cannot be read: the file's error tells why.
-		return 0, s.out.Load(max)
+// send writes once from the front of b and takes what went off: one segment by
+// write, several by writev, a file range by sendfile.
+func (s *socketConn) send(b *buffer.Buffer, max int) (n int, err error) {
+	n, handled, err := s.sendFile(b, max)
+	whole := n > 0
+	if !handled {
+		want := min(b.Len(), max)
+		if p := b.Head(); len(p) < want {
+			n, want, err = s.sendSegments(b, want)
+		} else {
+			n, err = s.loop.mode.Write(int(s.fd), p[:want])
+		}
+		whole = n == want
 	}
-	want := 0
-	for _, p := range v {
-		want += len(p)
-	}
-	n, err := s.loop.mode.Writev(int(s.fd), v)
-	return s.drained(n, n == want, err)
-}
-
-// drained takes n bytes off Output. A write that was cut short has filled the
-// socket, and room will be an edge.
-func (s *socketConn) drained(n int, whole bool, err error) (int, error) {
 	if n > 0 {
-		s.out.DrainQuiet(n)
+		b.DrainQuiet(n)
+		if err == errAgain {
+			err = nil
+		}
 	}
 	if !whole && s.state&sockAlways == 0 {
-		s.state &^= sockWritable
-	}
-	if n > 0 && err == sys.ErrAgain {
-		err = nil
+		s.state &^= sockWritable // the socket is full, and room will be an edge
 	}
 	return n, err
 }
 
-// sendFile has the kernel send a range of an *os.File that lies first in
-// Output. It reports handled false for everything that it leaves to others.
-func (s *socketConn) sendFile(max int) (n int, handled bool, err error) {
-	r, off, size, ok := s.out.HeadFile()
+// sendSegments is send for bytes that do not lie in one piece. want is how
+// many were offered.
+func (s *socketConn) sendSegments(b *buffer.Buffer, max int) (n, want int, err error) {
+	var extents [sys.MaxExtents][]byte
+	v := extents[:b.PeekInto(extents[:], max)]
+	if len(v) == 0 {
+		// Bytes of a file that cannot be read: the file's error tells why.
+		return 0, max, b.Load(max)
+	}
+	for _, p := range v {
+		want += len(p)
+	}
+	n, err = s.loop.mode.Writev(int(s.fd), v)
+	return n, want, err
+}
+
+// sendFile has the kernel send a range of an *os.File that lies first in b. It
+// reports handled false for everything that it leaves to others.
+func (s *socketConn) sendFile(b *buffer.Buffer, max int) (n int, handled bool, err error) {
+	r, off, size, ok := b.HeadFile()
 	if !ok || s.state&sockPlain != 0 {
 		return 0, false, nil
 	}
@@ -299,6 +300,9 @@ func (s *socketConn) sendFile(max int) (n int, handled bool, err error) {
 	if ctlErr != nil {
 		return 0, true, ctlErr
 	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF // the file ends before its range does
+	}
 	return n, handled, err
 }
 
@@ -306,21 +310,32 @@ func (s *socketConn) more(dir Dir) bool {
 	if dir == Reading {
 		return s.state&sockReadable != 0
 	}
-	return s.state&sockWritable != 0
+	return s.state&sockWritable != 0 && s.out.Len() > 0
+}
+
+func (s *socketConn) flushNow(dir Dir, _ FlushMode) bool {
+	before := s.bytesWritten
+	if dir&Writing != 0 {
+		s.flush()
+	}
+	return s.bytesWritten != before
 }
 
 func (s *socketConn) shut() error {
 	if s.state&sockPlain != 0 {
-		return nil // a pipe has no half to shut
+		return errors.ErrUnsupported // a pipe has no half to shut
 	}
 	return sys.Shutdown(int(s.fd), sys.ShutWrite)
 }
 
 func (s *socketConn) release(abort bool) error {
 	if s.flags&flagConnecting != 0 {
-		s.endDial()
+		s.rare.dial.end()
 	}
-	s.disown(s.token)
+	s.stopSplices()
+	if s.disown(s.token) {
+		s.left()
+	}
 	fd := int(s.fd)
 	if fd < 0 {
 		return nil
@@ -342,6 +357,8 @@ func (s *socketConn) release(abort bool) error {
 
 // shutdown closes the Conn with its Loop.
 func (s *socketConn) shutdown() { s.close(false) }
+
+func (s *socketConn) below() *Conn { return nil }
 
 func (s *socketConn) descriptor() int { return int(s.fd) }
 
@@ -373,8 +390,9 @@ func isSocket(fd int) bool {
 }
 
 // SetFD replaces the Conn's descriptor by fd, which it takes ownership of
-// (unless KeepOpen); -1 leaves it without one. The old descriptor is not
-// closed: it is the caller's again. Marks, callbacks, what is enabled and the
+// (unless KeepOpen); -1 leaves it without one, and so does an error, with which
+// fd is still the caller's. The old descriptor is not closed: it is the
+// caller's again. Marks, callbacks, what is enabled and the
 // bytes in Input and Output stay; an end of file or an error of the old
 // descriptor is forgotten. Only a Conn over a socket has a descriptor to
 // replace; others return an error. Loop only.
@@ -399,22 +417,21 @@ func (c *Conn) SetFD(fd int) error {
 	s.loop.sources.Remove(s.token)
 	s.token = s.loop.sources.Insert(s)
 	s.fd, s.state = -1, 0
-	const gone = ReasonEnded | ReasonNoFD
-	c.noRead |= gone
-	c.noWrite |= gone
+	c.noRead |= ReasonNoFD
+	c.noWrite |= ReasonNoFD
 	c.flags &^= flagFinSent | flagFinWanted
 	if r := c.rare; r != nil {
 		r.reset, r.write, r.told = nil, nil, false
 	}
+	c.noRead &^= ReasonEnded
+	c.noWrite &^= ReasonEnded
 	if fd < 0 {
-		c.noRead &^= ReasonEnded
-		c.noWrite &^= ReasonEnded
 		return nil
 	}
-	if err := s.attach(fd, true); err != nil {
-		s.fd = -1
+	if err := s.attach(fd, s.flags&flagKeepOpen != 0); err != nil {
+		s.fd, s.state = -1, 0
 		return fmt.Errorf("bev: SetFD: descriptor %d: %w", fd, err)
 	}
-	c.resume(Both, gone)
+	c.resume(Both, ReasonNoFD)
 	return nil
 }

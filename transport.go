@@ -32,15 +32,24 @@ type transport interface {
 	drain(max int) (n int, err error)
 
 	// more reports whether fill (for Reading) or drain (for Writing) is worth
-	// a call without a new report of readiness.
+	// a call without a new report of readiness. drain never is without
+	// Output, except to a transport whose other side takes by itself.
 	more(dir Dir) bool
 
+	// flushNow is what Conn.Flush asks for, and reports whether bytes moved.
+	// The Conn sees to it that callbacks are queued meanwhile.
+	flushNow(dir Dir, mode FlushMode) bool
+
 	// shut tells the peer that no more bytes come, after all that was drained.
+	// An error means that closing is the only way to tell it.
 	shut() error
 
 	// release lets go of everything. abort asks that the peer be told of a
 	// failure (a reset), not of an end.
 	release(abort bool) error
+
+	// below returns the Conn under this one, nil for none.
+	below() *Conn
 
 	// descriptor returns the file descriptor, -1 for none.
 	descriptor() int

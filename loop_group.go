@@ -1,0 +1,111 @@
+package bev
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// A LoopGroup is several Loops, each on a goroutine of its own, that serve
+// together: one a processor core, by default. A listener spreads its callers
+// over them; a connection stays with its Loop for life, and a [Handle] reaches
+// it from the others.
+//
+// Libevent: none; one event_base a thread, by hand.
+type LoopGroup struct {
+	loops []*Loop
+	turn  atomic.Uint32 // of Next
+}
+
+// Loops is where [Listen] and [Dial] put connections: a *[Loop], or a
+// *[LoopGroup], which is several.
+type Loops interface {
+	members() []*Loop
+	// next is the Loop for one more connection that nobody else decides on.
+	next() *Loop
+}
+
+func (l *Loop) members() []*Loop { return []*Loop{l} }
+func (l *Loop) next() *Loop      { return l }
+
+func (g *LoopGroup) members() []*Loop { return g.loops }
+func (g *LoopGroup) next() *Loop      { return g.Next() }
+
+// NewLoopGroup makes n Loops with the same options; 0 or less means as many as
+// Go runs goroutines at once (runtime.GOMAXPROCS). More Loops than that make
+// no sense: they would wait for each other.
+func NewLoopGroup(n int, o *LoopOptions) (*LoopGroup, error) {
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	g := &LoopGroup{}
+	for range n {
+		l, err := NewLoop(o)
+		if err != nil {
+			return nil, errors.Join(err, g.Close())
+		}
+		g.loops = append(g.loops, l)
+	}
+	return g, nil
+}
+
+// Run runs all Loops until Stop (it then returns nil), until ctx ends (its
+// cause), or until one Loop fails: then the others are stopped, and the errors
+// of all that failed are joined. It may be called again after it returned.
+// Safe from any goroutine, one at a time.
+func (g *LoopGroup) Run(ctx context.Context) error {
+	errs := make([]error, len(g.loops))
+	var wg sync.WaitGroup
+	for i, l := range g.loops {
+		wg.Go(func() {
+			errs[i] = l.Run(ctx)
+			if errs[i] != nil && ctx.Err() == nil {
+				g.Stop() // the others must not serve half of what was asked for
+			}
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return errors.Join(errs...)
+}
+
+// Stop makes Run return nil after the current tick of each Loop. Safe from any
+// goroutine.
+func (g *LoopGroup) Stop() {
+	for _, l := range g.loops {
+		l.Stop()
+	}
+}
+
+// Close closes all Loops, each as [Loop.Close] does. Safe from any goroutine.
+func (g *LoopGroup) Close() error {
+	var errs []error
+	for _, l := range g.loops {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Loops returns the Loops. The slice is a copy. Safe from any goroutine.
+func (g *LoopGroup) Loops() []*Loop { return append([]*Loop(nil), g.loops...) }
+
+// Next returns the Loops in turn, for work that is spread by hand. Safe from
+// any goroutine.
+func (g *LoopGroup) Next() *Loop {
+	return g.loops[int(g.turn.Add(1)-1)%len(g.loops)]
+}
+
+// Stats adds up the statistics of the Loops. It waits until each has answered
+// in its turn, so two callbacks on different Loops of the group must not call
+// it: they could wait for each other. Safe from any goroutine.
+func (g *LoopGroup) Stats() LoopStats {
+	var sum LoopStats
+	for _, l := range g.loops {
+		sum.add(l.snapshot())
+	}
+	return sum
+}

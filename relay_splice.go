@@ -1,0 +1,279 @@
+package bev
+
+import (
+	"io"
+
+	"github.com/bevgo/bev/internal/sys"
+)
+
+// A splicer moves one direction of a relay inside the kernel: from the source
+// socket to a pipe, from the pipe to the destination (splice(2)). It is worth
+// its two calls for bulk only, so a relay begins by copying, goes over to a
+// splicer after a few large reads, and comes back after a few small ones. The
+// pipe holds what the destination does not take; while it holds something the
+// source is not read for more than the pipe's size.
+type splicer struct {
+	h     *relayHalf
+	src   *socketConn
+	dst   *socketConn
+	pipe  pipe
+	held  int // bytes in the pipe
+	small int // small moves in a row
+	eof   bool
+}
+
+// pipe is a kernel pipe that Loops keep for the next splicer.
+type pipe struct{ r, w int }
+
+const (
+	spliceAfter = 4         // large reads in a row before splicing
+	spliceBulk  = 32 << 10  // what large means
+	spliceBack  = 16        // small moves in a row before copying again
+	spliceTurn  = 256 << 10 // bytes in one turn, before others have theirs
+	pipeSize    = 256 << 10
+	pipesKept   = 32
+)
+
+// considerSplice counts large reads, and begins to splice when there were
+// enough and nothing looks at the bytes.
+func (h *relayHalf) considerSplice(n int) {
+	if !h.r.splice || n < spliceBulk {
+		h.bulk = 0
+		return
+	}
+	if h.bulk++; h.bulk < spliceAfter {
+		return
+	}
+	h.bulk = 0
+	src, ok1 := h.src.tr.(*socketConn)
+	dst, ok2 := h.dst.tr.(*socketConn)
+	if !ok1 || !ok2 || !src.splices() || !dst.splices() || dst.out.Len() > 0 || dst.noWrite != 0 {
+		return
+	}
+	p, err := h.src.loop.takePipe()
+	if err != nil {
+		h.r.splice = false // no descriptors to spare: copying does it, too
+		return
+	}
+	h.splicer = &splicer{h: h, src: src, dst: dst, pipe: p}
+	src.flags |= flagSplice
+	src.ensureRare().splicer = h.splicer
+	dst.ensureRare().feeder = h.splicer
+}
+
+// splices reports whether nobody has to see the bytes of the socket.
+func (s *socketConn) splices() bool {
+	return s.state&(sockPlain|sockAlways) == 0 && s.rate() == nil
+}
+
+// turn is the source's turn of reading.
+func (p *splicer) turn() {
+	for moved := 0; moved < spliceTurn; {
+		n, again, ok := p.step()
+		if !ok {
+			return
+		}
+		moved += n
+		if again {
+			break
+		}
+	}
+	if p.src.noRead == 0 && p.src.more(Reading) {
+		p.src.queueAgain()
+	}
+}
+
+// step fills the pipe once and empties it once. again says that one side can
+// do no more now; ok is false when the splicer is over.
+func (p *splicer) step() (n int, again, ok bool) {
+	if !p.eof && p.held < pipeSize {
+		if n, again, ok = p.fill(); !ok {
+			return n, again, ok
+		}
+	}
+	if p.held > 0 {
+		full, ok := p.empty()
+		if !ok {
+			return n, again, false
+		}
+		again = again || full
+	}
+	switch {
+	case p.held > 0:
+	case p.eof:
+		p.stop()
+		p.src.readStopped(io.EOF)
+		return n, true, false
+	case p.small >= spliceBack:
+		p.stop()
+		return n, true, p.src.queueTurn()
+	}
+	return n, again, true
+}
+
+// queueTurn has the source read by copying, in its next turn.
+func (s *socketConn) queueTurn() bool {
+	s.queueAgain()
+	return false
+}
+
+// fill moves from the source to the pipe.
+func (p *splicer) fill() (n int, again, ok bool) {
+	n, handled, err := sys.Splice(p.pipe.w, int(p.src.fd), pipeSize-p.held)
+	switch {
+	case !handled:
+		p.h.r.splice = false
+		p.stop()
+		return 0, true, p.src.queueTurn()
+	case err == sys.ErrAgain:
+		// Without bytes in the pipe it can only be the source that has
+		// none; with some, the pipe may be full before its size says so.
+		if p.held == 0 {
+			p.src.state &^= sockReadable
+		}
+		return 0, true, true
+	case err == io.EOF:
+		p.eof = true
+		return 0, false, true
+	case err != nil:
+		p.stop()
+		p.src.readStopped(err)
+		return 0, true, false
+	}
+	p.held += n
+	p.src.account(n)
+	if n < spliceBulk/2 {
+		p.small++
+	} else {
+		p.small = 0
+	}
+	return n, false, true
+}
+
+// empty moves from the pipe to the destination.
+func (p *splicer) empty() (full, ok bool) {
+	n, handled, err := sys.Splice(int(p.dst.fd), p.pipe.r, p.held)
+	switch {
+	case !handled:
+		p.h.r.splice = false
+		p.stop()
+		return true, p.src.queueTurn()
+	case err == sys.ErrAgain:
+		p.dst.state &^= sockWritable
+		p.src.suspend(Reading, ReasonRelay)
+		p.dst.startWriteClock()
+		return true, true
+	case err != nil:
+		p.stop()
+		p.dst.writeFailed(err)
+		return true, false
+	}
+	p.held -= n
+	p.dst.accountSent(n)
+	p.h.moved += uint64(n)
+	p.h.spliced += uint64(n)
+	if p.held == 0 {
+		p.dst.writeSince = 0
+	}
+	return false, true
+}
+
+// room is told that the destination takes bytes again.
+func (p *splicer) room() {
+	if p.held > 0 {
+		full, ok := p.empty()
+		if !ok || full {
+			return
+		}
+	}
+	if p.src.noRead == 0 || p.eof {
+		p.turn()
+		return
+	}
+	p.src.resume(Reading, ReasonRelay)
+}
+
+// stop ends the splicing. What the pipe holds goes to Output, so that nothing
+// is lost and nothing changes places.
+func (p *splicer) stop() {
+	p.src.flags &^= flagSplice
+	p.src.rare.splicer = nil
+	p.dst.rare.feeder = nil
+	p.h.splicer = nil
+	for p.held > 0 && p.dst.flags&flagClosed == 0 {
+		room := p.dst.out.Reserve(min(p.held, pipeSize))
+		n, err := sys.Polite.Read(p.pipe.r, room[:min(len(room), p.held)])
+		if err != nil {
+			break // a pipe of ours, with bytes in it: cannot be
+		}
+		p.dst.out.Commit(n)
+		p.h.moved += uint64(n)
+		p.held -= n
+	}
+	if p.held == 0 {
+		p.src.loop.givePipe(p.pipe)
+	} else {
+		p.pipe.close()
+	}
+	if p.src.noRead&ReasonRelay != 0 && p.dst.out.Len() < p.h.r.high {
+		p.src.resume(Reading, ReasonRelay)
+	}
+}
+
+// stopSplice ends the splicing of a direction, if it is going on.
+func (h *relayHalf) stopSplice() {
+	if h.splicer != nil {
+		h.splicer.stop()
+	}
+}
+
+// stopSplices gives back the pipes that a socket has a part in, whoever it is
+// that closes it.
+func (s *socketConn) stopSplices() {
+	if r := s.rare; r != nil {
+		for _, p := range []*splicer{r.splicer, r.feeder} {
+			if p != nil {
+				p.stop()
+			}
+		}
+	}
+}
+
+// takePipe returns a pipe that is empty.
+func (l *Loop) takePipe() (pipe, error) {
+	if n := len(l.pipes); n > 0 {
+		p := l.pipes[n-1]
+		l.pipes = l.pipes[:n-1]
+		return p, nil
+	}
+	r, w, err := sys.Pipe()
+	if err != nil {
+		return pipe{}, err
+	}
+	// The kernel may refuse a larger pipe to a user who has many; the size
+	// it has works as well, with more calls.
+	_, _ = sys.SetPipeSize(w, pipeSize)
+	return pipe{r, w}, nil
+}
+
+// givePipe keeps an empty pipe for the next one who needs it.
+func (l *Loop) givePipe(p pipe) {
+	if len(l.pipes) >= pipesKept {
+		p.close()
+		return
+	}
+	l.pipes = append(l.pipes, p)
+}
+
+func (p pipe) close() {
+	_ = sys.Close(p.r)
+	_ = sys.Close(p.w)
+}
+
+// closePipes is for a Loop that closes.
+func (l *Loop) closePipes() {
+	for _, p := range l.pipes {
+		p.close()
+	}
+	l.pipes = nil
+}
