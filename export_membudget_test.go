@@ -1,0 +1,62 @@
+package bev
+
+import (
+	"fmt"
+
+	"github.com/bevgo/bev/internal/poll"
+)
+
+// CheckBudget verifies what a memory budget believes against the buffers
+// themselves. Loop only.
+func (l *Loop) CheckBudget() error {
+	m := &l.budget
+	held, stopped := int64(0), 0
+	var wrong error
+	l.eachConn(func(c *Conn) {
+		want := 0
+		for _, n := range []int{c.in.Len(), c.out.Len()} {
+			if n > 0 {
+				want += n + n/8 + bufferBase
+			}
+		}
+		if c.flags&flagFiles != 0 {
+			want = c.in.Cap() + c.out.Cap()
+		}
+		if int(c.held) != want {
+			wrong = fmt.Errorf("a Conn with %d and %d bytes counts for %d, want %d", c.in.Len(), c.out.Len(), c.held, want)
+		}
+		held += int64(c.held)
+		if c.noRead&ReasonBudget != 0 {
+			stopped++
+			if c.flags&flagBudget == 0 {
+				wrong = fmt.Errorf("a Conn is stopped and nobody will let it go on")
+			}
+		}
+	})
+	if held != m.held || stopped != m.stopped {
+		wrong = fmt.Errorf("held %d and stopped %d, want %d and %d", m.held, m.stopped, held, stopped)
+	}
+	for _, c := range m.waiting {
+		if c.flags&flagBudget == 0 {
+			wrong = fmt.Errorf("a Conn in the list does not know that it is")
+		}
+	}
+	return wrong
+}
+
+// BudgetWaiting is how long the list of those who wait is, closed ones
+// included. Loop only.
+func (l *Loop) BudgetWaiting() int { return len(l.budget.waiting) }
+
+func (l *Loop) eachConn(f func(c *Conn)) {
+	l.sources.Each(func(_ poll.Token, s source) {
+		switch s := s.(type) {
+		case *socketConn:
+			f(&s.Conn)
+		case *pairConn:
+			f(&s.Conn)
+		case *filterConn:
+			f(&s.Conn)
+		}
+	})
+}

@@ -1,0 +1,17 @@
+package bev
+
+import "time"
+
+// SkipTime has the loop's clock jump ahead by d: what is due by then is due
+// now. Loop only.
+func (l *Loop) SkipTime(d time.Duration) { l.base = l.base.Add(-d) }
+
+// Delay is the attempt delay that a Dial with these options uses.
+func (o DialOptions) Delay() time.Duration { return (&dialing{opts: o}).delay() }
+
+// MaxRacing is how many sockets of one Dial try at once.
+const MaxRacing = maxRacing
+
+// Drains is how many Shutdowns wait. Loop only.
+func (l *Loop) Drains() int      { return len(l.drains) }
+func (ln *Listener) Drains() int { return len(ln.drains) }

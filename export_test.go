@@ -1,0 +1,33 @@
+package bev
+
+import "reflect"
+
+// What the tests, which are written from outside, need from inside.
+
+// SizeofConn is the size in bytes of a connection over a socket: the Conn and
+// its transport, which are one allocation.
+var SizeofConn = int(reflect.TypeFor[socketConn]().Size())
+
+// Pending reports whether the Loop has work queued that needs no kernel. Loop
+// only.
+func (l *Loop) Pending() bool { return l.work.pending() }
+
+// Asleep reports whether a Post would have to wake the Loop. Safe from any
+// goroutine, and out of date at once unless nobody else posts.
+func (l *Loop) Asleep() bool { return l.asleep.Load() }
+
+// AcceptsPerTurn is how many callers a Listener takes before others have
+// their turn.
+const AcceptsPerTurn = acceptsPerTurn
+
+// QueuedOps is how many things wait for the loop to do with h's Conn. Safe
+// from any goroutine.
+func QueuedOps(h Handle) int {
+	h.h.mu.Lock()
+	defer h.h.mu.Unlock()
+	return len(h.h.ops.waiting)
+}
+
+// Waiting is how many calls wait for the loop, reasons to stop included. Safe
+// from any goroutine.
+func (l *Loop) Waiting() int { return int(l.waiting.Load()) }
