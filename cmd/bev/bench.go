@@ -1,0 +1,159 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// benchCmd measures a server, ours or anybody's. Each load has a file of its
+// own. The figure to trust is the server's CPU time for an operation: it is
+// read from /proc before and after, so the server has to run on this machine
+// for it, and it does not depend on how fast this command is.
+type benchCmd struct {
+	Echo  benchEcho  `cmd:"" help:"Send messages to an echo server, and again when they are back."`
+	Rate  benchRate  `cmd:"" help:"Connect, echo once, close, over and over."`
+	Idle  benchIdle  `cmd:"" help:"Hold very many connections, and echo on some of them."`
+	Flood benchFlood `cmd:"" help:"Send and never read: what does the server do?"`
+	Half  benchHalf  `cmd:"" help:"Send much, end the sending, and read only then."`
+}
+
+// benchTarget is what all loads have in common.
+type benchTarget struct {
+	Addr    string `arg:"" help:"The server: HOST:PORT, or the path of a unix socket with --network unix."`
+	Network string `default:"tcp" enum:"tcp,unix" help:"tcp or unix."`
+	PID     int    `name:"pid" placeholder:"N" help:"The server's process, for its CPU time and memory."`
+	JSON    bool   `name:"json" help:"Print one line of JSON instead of a table."`
+}
+
+// benchResult is what a load found. What was not measured is left out.
+type benchResult struct {
+	Ops       int64   `json:"ops,omitempty"`
+	Seconds   float64 `json:"seconds,omitempty"`
+	OpsPerSec float64 `json:"ops_per_sec,omitempty"`
+	CPUMicros float64 `json:"cpu_us_per_op,omitempty"` // of the server
+	P50       float64 `json:"p50_us,omitempty"`
+	P99       float64 `json:"p99_us,omitempty"`
+	P999      float64 `json:"p999_us,omitempty"`
+
+	Conns        int     `json:"conns,omitempty"`
+	BytesPerConn float64 `json:"bytes_per_conn,omitempty"` // user memory of the server
+	KernelBytes  float64 `json:"kernel_bytes_per_conn,omitempty"`
+	ConnectRate  float64 `json:"connects_per_sec,omitempty"`
+	CloseSeconds float64 `json:"close_seconds,omitempty"`
+
+	Sent       int64   `json:"bytes_sent,omitempty"`
+	Received   int64   `json:"bytes_received,omitempty"`
+	GrowthMiB  float64 `json:"memory_growth_mib,omitempty"`
+	CPUPercent float64 `json:"cpu_percent,omitempty"` // of the server, in the quiet that follows
+}
+
+// print writes r for a person, or as JSON.
+func (r *benchResult) print(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(r)
+	}
+	row := func(name, format string, v float64) {
+		if v != 0 {
+			fmt.Fprintf(w, "%-26s "+format+"\n", name, v)
+		}
+	}
+	row("operations", "%.0f", float64(r.Ops))
+	row("seconds", "%.2f", r.Seconds)
+	row("operations a second", "%.0f", r.OpsPerSec)
+	row("server CPU, µs/operation", "%.3f", r.CPUMicros)
+	row("latency p50, µs", "%.0f", r.P50)
+	row("latency p99, µs", "%.0f", r.P99)
+	row("latency p99.9, µs", "%.0f", r.P999)
+	row("connections", "%.0f", float64(r.Conns))
+	row("server memory, B/conn", "%.0f", r.BytesPerConn)
+	row("kernel memory, B/conn", "%.0f", r.KernelBytes)
+	row("connects a second", "%.0f", r.ConnectRate)
+	row("seconds to close all", "%.2f", r.CloseSeconds)
+	row("bytes sent", "%.0f", float64(r.Sent))
+	row("bytes received", "%.0f", float64(r.Received))
+	row("server memory grew, MiB", "%.1f", r.GrowthMiB)
+	row("server CPU when quiet, %", "%.1f", r.CPUPercent)
+	return nil
+}
+
+// latencies is a histogram of nanoseconds from 100 ns to 100 s in three digits.
+func latencies() *hdrhistogram.Histogram { return hdrhistogram.New(100, 100e9, 3) }
+
+func (r *benchResult) fromHistogram(h *hdrhistogram.Histogram) {
+	us := func(q float64) float64 { return float64(h.ValueAtQuantile(q)) / 1e3 }
+	r.P50, r.P99, r.P999 = us(50), us(99), us(99.9)
+}
+
+// cpuTime is what all threads of a process have used, to the nanosecond.
+// Source: proc(5), schedstat.
+func cpuTime(pid int) (time.Duration, error) {
+	if pid == 0 {
+		return 0, nil
+	}
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(tasks) == 0 {
+		return 0, fmt.Errorf("no process %d to read the CPU time of (--pid)", pid)
+	}
+	var sum time.Duration
+	for _, task := range tasks {
+		text, err := os.ReadFile(task)
+		if err != nil {
+			continue // the thread has ended since
+		}
+		ns, _, _ := strings.Cut(string(text), " ")
+		n, err := strconv.ParseInt(ns, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", task, err)
+		}
+		sum += time.Duration(n)
+	}
+	return sum, nil
+}
+
+// memory is the resident memory of a process, in bytes. Source: proc(5), statm.
+func memory(pid int) (int64, error) {
+	if pid == 0 {
+		return 0, nil
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0, fmt.Errorf("no process %d to read the memory of (--pid)", pid)
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 {
+		return 0, fmt.Errorf("/proc/%d/statm: %q", pid, text)
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	return pages * int64(os.Getpagesize()), err
+}
+
+// kernelMemory is what the kernel takes for sockets, in bytes, as far as it
+// says: socket buffers and slabs of this machine. Source: proc(5), meminfo and
+// net/sockstat.
+func kernelMemory() int64 {
+	return procNumber("/proc/meminfo", "Slab:")*1024 + procNumber("/proc/net/sockstat", "mem")*int64(os.Getpagesize())
+}
+
+// procNumber is the number after word in a file, 0 if there is none.
+func procNumber(path, word string) int64 {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text))
+	for i, f := range fields[:max(len(fields)-1, 0)] {
+		if f == word {
+			n, _ := strconv.ParseInt(fields[i+1], 10, 64)
+			return n
+		}
+	}
+	return 0
+}

@@ -1,0 +1,195 @@
+//go:build unix
+
+package main
+
+import (
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startProxy starts "bev proxy" to a listener of the test's.
+func startProxy(t *testing.T, to net.Listener, args ...string) *echoProcess {
+	t.Helper()
+	args = append([]string{"--to=" + to.Addr().String()}, args...)
+	return startServer(t, "proxy", args...)
+}
+
+// backend is where the proxy connects to.
+func backend(t *testing.T) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	return ln
+}
+
+// answer takes the proxy's call.
+func answer(t *testing.T, ln net.Listener) *net.TCPConn {
+	t.Helper()
+	if err := ln.(*net.TCPListener).SetDeadline(time.Now().Add(limit)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(limit)); err != nil {
+		t.Fatal(err)
+	}
+	return c.(*net.TCPConn)
+}
+
+func TestProxyRelaysBothWays(t *testing.T) {
+	ln := backend(t)
+	s := startProxy(t, ln)
+	c := s.dial()
+	b := answer(t, ln)
+	send(t, c, "question")
+	receive(t, b, "question")
+	closeWrite(t, c)
+	receiveEnd(t, b)
+	send(t, b, "answer")
+	receive(t, c, "answer")
+	b.Close()
+	receiveEnd(t, c)
+	c.Close()
+	if r := s.log.awaitMsg(t, "closed"); r.Conn != 1 || r.Received != 8 || r.Sent != 6 || r.Level != "INFO" || r.Error != "" {
+		t.Errorf("closed says %+v, want conn 1, received 8, sent 6", r)
+	}
+	if r := s.log.awaitMsg(t, "open"); r.Peer != c.LocalAddr().String() {
+		t.Errorf("open says %q, want %v", r.Peer, c.LocalAddr())
+	}
+	s.stop()
+}
+
+func TestProxyBulk(t *testing.T) {
+	for _, args := range [][]string{nil, {"--no-splice"}, {"--high-mark=1"}} {
+		ln := backend(t)
+		s := startProxy(t, ln, args...)
+		c := s.dial()
+		b := answer(t, ln)
+		data := strings.Repeat("0123456789abcdef", 1<<20)
+		go func() {
+			io.WriteString(c, data) // a failure shows below
+			c.CloseWrite()
+		}()
+		receive(t, b, data)
+		receiveEnd(t, b)
+		b.Close()
+		receiveEnd(t, c)
+		if r := s.log.awaitMsg(t, "closed"); r.Received != len(data) || r.Sent != 0 {
+			t.Errorf("%q: closed says %+v", args, r)
+		}
+		s.stop()
+	}
+}
+
+func TestProxyToNobodyResetsTheCaller(t *testing.T) {
+	ln := backend(t)
+	ln.Close()
+	s := startProxy(t, ln)
+	c := s.dial()
+	if _, err := io.Copy(io.Discard, c); err == nil {
+		t.Error("a caller who cannot be served got a clean end")
+	}
+	if r := s.log.awaitMsg(t, "closed"); r.Level != "WARN" || !strings.Contains(r.Error, "refused") {
+		t.Errorf("closed says %+v, want a refusal", r)
+	}
+	s.stop()
+}
+
+func TestProxyPassesAResetOn(t *testing.T) {
+	ln := backend(t)
+	s := startProxy(t, ln)
+	c := s.dial()
+	b := answer(t, ln)
+	if err := b.SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	if _, err := io.Copy(io.Discard, c); err == nil {
+		t.Error("a reset was passed on as a clean end")
+	}
+	s.log.awaitMsg(t, "closed")
+	s.stop()
+}
+
+func TestProxyIdleTimeout(t *testing.T) {
+	ln := backend(t)
+	s := startProxy(t, ln, "--idle-timeout=10ms")
+	c := s.dial()
+	receiveEnd(t, c)
+	if r := s.log.awaitMsg(t, "closed"); !strings.Contains(r.Error, "timeout") {
+		t.Errorf("closed says %+v, want a timeout", r)
+	}
+	s.stop()
+}
+
+// An interrupt closes the door, and those who are inside finish.
+func TestProxyStopsInGoodOrder(t *testing.T) {
+	ln := backend(t)
+	s := startProxy(t, ln, "--grace=1m")
+	c := s.dial()
+	b := answer(t, ln)
+	send(t, c, "before")
+	receive(t, b, "before")
+	s.signal(syscall.SIGTERM)
+	if r := s.log.await(t, "stopping", func(r record) bool { return strings.HasPrefix(r.Msg, "stopping") }); r.Open != 1 {
+		t.Errorf("stopping says %d are open, want 1", r.Open)
+	}
+	send(t, b, "after")
+	receive(t, c, "after")
+	c.Close()
+	receiveEnd(t, b)
+	b.Close()
+	s.wait(0)
+}
+
+func TestProxyInterruptedTwiceCutsOff(t *testing.T) {
+	ln := backend(t)
+	s := startProxy(t, ln, "--grace=1m")
+	s.dial()
+	answer(t, ln)
+	s.signal(syscall.SIGTERM)
+	s.log.await(t, "stopping", func(r record) bool { return strings.HasPrefix(r.Msg, "stopping") })
+	s.signal(syscall.SIGTERM)
+	s.wait(statusFailed)
+}
+
+func TestProxyGraceEnds(t *testing.T) {
+	ln := backend(t)
+	s := startProxy(t, ln, "--grace=0s")
+	s.dial()
+	answer(t, ln)
+	s.log.awaitMsg(t, "open")
+	s.signal(syscall.SIGTERM)
+	s.wait(0)
+	if !strings.Contains(s.log.String(), "time is up") {
+		t.Errorf("the log does not say that connections were cut off:\n%s", s.log)
+	}
+}
+
+func TestProxyUsageErrors(t *testing.T) {
+	for _, test := range []struct{ args, want string }{
+		{"proxy", "--to=ADDR is missing"},
+		{"proxy --to localhost", `"localhost" is not an address: want HOST:PORT`},
+		{"proxy --to :1 --listen 5555", `"5555" is not an address`},
+		{"proxy --to :1 --high-mark=-1", "a mark cannot be negative"},
+		{"proxy --to :1 --idle-timeout=-1s", "a time cannot be negative"},
+		{"proxy --to :1 --connect-timeout=-1s", "a time cannot be negative"},
+		{"proxy --to x --network unix", "--network=unix needs --listen=PATH"},
+	} {
+		status, out, errs := runHere(strings.Fields(test.args)...)
+		if status != statusUsage || out != "" {
+			t.Errorf("bev %s: status %d and output %q, want %d and none", test.args, status, out, statusUsage)
+		}
+		wantLine(t, "bev "+test.args, errs, test.want)
+	}
+}
