@@ -1,0 +1,24 @@
+package main
+
+import (
+	"github.com/panjf2000/gnet/v2"
+	"github.com/panjf2000/gnet/v2/pkg/logging"
+)
+
+type gnetEcho struct {
+	gnet.BuiltinEventEngine
+	ready func()
+}
+
+func (e *gnetEcho) OnBoot(gnet.Engine) gnet.Action { e.ready(); return gnet.None }
+
+func (e *gnetEcho) OnTraffic(c gnet.Conn) gnet.Action {
+	p, _ := c.Next(-1)
+	c.Write(p)
+	return gnet.None
+}
+
+func serveGnet(network, address string, loops int, ready func()) error {
+	return gnet.Run(&gnetEcho{ready: ready}, network+"://"+address,
+		gnet.WithNumEventLoop(loops), gnet.WithTCPNoDelay(gnet.TCPNoDelay), gnet.WithLogLevel(logging.ErrorLevel))
+}
