@@ -177,7 +177,7 @@ func TestDialFromALocalAddress(t *testing.T) {
 func TestDialLocalAddressThatIsNotOurs(t *testing.T) {
 	r := run(t, nil)
 	cb, ch := outcomes()
-	if _, err := bev.Dial(t.Context(), r.l, "tcp", "127.0.0.1:1", cb, &bev.DialOptions{LocalAddr: "192.0.2.7:0"}); err != nil {
+	if _, err := bev.Dial(t.Context(), r.l, "tcp", "192.0.2.1:80", cb, &bev.DialOptions{LocalAddr: "192.0.2.7:0"}); err != nil {
 		t.Fatal(err)
 	}
 	err := await(t, ch, "the Dial to fail")
@@ -383,7 +383,7 @@ func TestDialSurvivesFalseReadiness(t *testing.T) {
 	// A socket that has not begun to connect is called writable and hung up.
 	stuck := hang(f, 1)
 	cb, ch := outcomes()
-	c, err := bev.Dial(t.Context(), r.l, "tcp", "127.0.0.1:1", cb, nil)
+	c, err := bev.Dial(t.Context(), r.l, "tcp", "192.0.2.1:80", cb, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -402,20 +402,20 @@ func TestDialBadArgumentsAreErrorsOfTheCall(t *testing.T) {
 		o             *bev.DialOptions
 		want          string
 	}{
-		{"udp", "127.0.0.1:1", nil, "unknown network udp"},
+		{"udp", "192.0.2.1:80", nil, "unknown network udp"},
 		{"tcp", "127.0.0.1", nil, "missing port in address"},
 		{"tcp", "server.test", nil, "missing port in address"},
 		{"tcp", "server.test:nosuchservice", nil, "unknown port"},
 		{"tcp", "server.test:70000", nil, "invalid port"},
-		{"tcp", "127.0.0.1:70000", nil, "invalid port"},
+		{"tcp", "192.0.2.1:70000", nil, "invalid port"},
 		{"tcp", "1.2.3:80", nil, "not an IP address"},
-		{"tcp4", "[::1]:80", nil, "not an address of tcp4"},
-		{"tcp6", "127.0.0.1:80", nil, "not an address of tcp6"},
+		{"tcp4", "[2001:db8::1]:80", nil, "not an address of tcp4"},
+		{"tcp6", "192.0.2.1:80", nil, "not an address of tcp6"},
 		{"unix", "", nil, "empty unix socket path"},
-		{"tcp", "127.0.0.1:1", &bev.DialOptions{LocalAddr: "server.test:0"}, "not a numeric address"},
-		{"tcp", "127.0.0.1:1", &bev.DialOptions{LocalAddr: "127.0.0.1"}, "missing port"},
-		{"tcp", "127.0.0.1:1", &bev.DialOptions{LocalAddr: "[::1]:0"}, "family of LocalAddr"},
-		{"tcp", "127.0.0.1:1", &bev.DialOptions{Conn: &bev.ConnOptions{ReadWatermark: bev.Watermark{Low: 2, High: 1}}}, "low 2 is above high 1"},
+		{"tcp", "192.0.2.1:80", &bev.DialOptions{LocalAddr: "server.test:0"}, "not a numeric address"},
+		{"tcp", "192.0.2.1:80", &bev.DialOptions{LocalAddr: "127.0.0.1"}, "missing port"},
+		{"tcp", "192.0.2.1:80", &bev.DialOptions{LocalAddr: "[::1]:0"}, "family of LocalAddr"},
+		{"tcp", "192.0.2.1:80", &bev.DialOptions{Conn: &bev.ConnOptions{ReadWatermark: bev.Watermark{Low: 2, High: 1}}}, "low 2 is above high 1"},
 	} {
 		cb, ch := outcomes()
 		c, err := bev.Dial(t.Context(), r.l, test.network, test.addr, cb, test.o)
@@ -440,7 +440,8 @@ func TestDialNeedsAContext(t *testing.T) {
 			t.Errorf("recovered %v", v)
 		}
 	}()
-	bev.Dial(nil, l, "tcp", "127.0.0.1:1", bev.Callbacks{}, nil) //nolint:staticcheck // that is what is tested
+	//lint:ignore SA1012 that is what is tested
+	bev.Dial(nil, l, "tcp", "192.0.2.1:80", bev.Callbacks{}, nil)
 }
 
 // Dial on the loop itself: the outcome comes after the call has returned, even
@@ -448,7 +449,7 @@ func TestDialNeedsAContext(t *testing.T) {
 func TestDialNeverTellsFromInsideTheCall_Libevent597(t *testing.T) {
 	r := run(t, nil)
 	unix := netListen(t, "unix", filepath.Join(t.TempDir(), "s"))
-	for _, addr := range [][2]string{{"unix", unix.Addr().String()}, {"unix", "/nonexistent/path"}, {"tcp", "127.0.0.1:1"}} {
+	for _, addr := range [][2]string{{"unix", unix.Addr().String()}, {"unix", "/nonexistent/path"}, {"tcp", "192.0.2.1:80"}} {
 		tr := r.trace()
 		r.on(func() {
 			_, err := bev.Dial(context.Background(), r.l, addr[0], addr[1], bev.Callbacks{Event: func(*bev.Conn, bev.Event, error) {
@@ -470,7 +471,7 @@ func TestDialIntoAClosedLoop(t *testing.T) {
 	r := newRig(t, nil)
 	r.l.Close()
 	cb, ch := outcomes()
-	if _, err := bev.Dial(t.Context(), r.l, "tcp", "127.0.0.1:1", cb, nil); !errors.Is(err, net.ErrClosed) {
+	if _, err := bev.Dial(t.Context(), r.l, "tcp", "192.0.2.1:80", cb, nil); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Dial: %v, want net.ErrClosed", err)
 	}
 	if len(ch) > 0 {
@@ -497,7 +498,7 @@ func TestDialClosedBeforeItBegan(t *testing.T) {
 	r := newRig(t, nil)
 	f := inject(t)
 	cb, ch := outcomes()
-	c, err := bev.Dial(t.Context(), r.l, "tcp", "127.0.0.1:1", cb, nil)
+	c, err := bev.Dial(t.Context(), r.l, "tcp", "192.0.2.1:80", cb, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

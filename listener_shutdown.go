@@ -34,9 +34,9 @@ func (e *ShutdownError) Unwrap() error { return e.Err }
 // left and returns a *ShutdownError, over the context's cause.
 //
 // It may be called on a Listener that is closed, and more than once. The Loop
-// has to run meanwhile, and goes on running. Since it waits for the loop, it
-// panics when called in a callback: start a goroutine for it there. Safe from
-// any goroutine, but the loop's own.
+// has to run meanwhile, and goes on running. A callback that called it would
+// wait for itself, and panics: start a goroutine for it there. Safe from any
+// goroutine.
 //
 // Libevent: none; net/http has Server.Shutdown.
 func (ln *Listener) Shutdown(ctx context.Context) error {
@@ -73,10 +73,9 @@ func (ln *Listener) Shutdown(ctx context.Context) error {
 // and Watches run on, and Dial and Listen are refused with net.ErrClosed.
 //
 // Where no Run is going on, because its context has ended, perhaps, Shutdown
-// runs the Loop itself until the end. Since it waits for the loop, it panics
-// when called in a callback: start a goroutine for it there. It returns
-// net.ErrClosed if the Loop was closed before. Safe from any goroutine, but the
-// loop's own.
+// runs the Loop itself until the end. It returns net.ErrClosed if the Loop was
+// closed before. A callback that called it would wait for itself, and panics:
+// start a goroutine for it there. Safe from any goroutine.
 //
 // Libevent: none; net/http has Server.Shutdown.
 func (l *Loop) Shutdown(ctx context.Context) error {
@@ -108,7 +107,7 @@ func (l *Loop) Shutdown(ctx context.Context) error {
 }
 
 // Shutdown is Loop.Shutdown of all Loops at the same time, with what they cut
-// off added up. Safe from any goroutine, but those of the Loops.
+// off added up. Safe from any goroutine.
 func (g *LoopGroup) Shutdown(ctx context.Context) error {
 	errs := make([]error, len(g.loops))
 	var wg sync.WaitGroup

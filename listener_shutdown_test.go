@@ -255,7 +255,7 @@ func TestLoopShutdownFlushesEverything(t *testing.T) {
 	})
 	done := shutdown(t.Context(), r.l.Shutdown)
 	r.until(func() bool { return h.ln.FD() == -1 }, "the listener to be closed")
-	if _, err := bev.Dial(t.Context(), r.l, "tcp", "127.0.0.1:1", bev.Callbacks{}, nil); !isClosed(err) {
+	if _, err := bev.Dial(t.Context(), r.l, "tcp", "192.0.2.1:80", bev.Callbacks{}, nil); !isClosed(err) {
 		t.Errorf("Dial during Shutdown: %v", err)
 	}
 	if _, err := bev.Listen(r.l, "tcp", "127.0.0.1:0", func(*bev.Conn) {}, nil); !isClosed(err) {
@@ -378,7 +378,7 @@ func TestLoopShutdownOfALoopThatNeverRan(t *testing.T) {
 	r := newRig(t, nil)
 	r.host("tcp4", nil)
 	cb, ch := outcomes()
-	if _, err := bev.Dial(t.Context(), r.l, "tcp", "127.0.0.1:1", cb, nil); err != nil {
+	if _, err := bev.Dial(t.Context(), r.l, "tcp", "192.0.2.1:80", cb, &bev.DialOptions{Control: refusing}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.l.Shutdown(t.Context()); err != nil {
@@ -386,7 +386,7 @@ func TestLoopShutdownOfALoopThatNeverRan(t *testing.T) {
 	}
 	r.l.Close()
 	if len(ch) > 0 {
-		t.Logf("the Dial was told %v", <-ch)
+		t.Errorf("told %v after CloseAfterFlush", <-ch)
 	}
 }
 

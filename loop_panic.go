@@ -8,9 +8,9 @@ import (
 // A PanicError is a panic of a callback. The Event callback of the Conn that
 // it happened to gets one with EventError, before the Conn is closed.
 type PanicError struct {
-	// Value is what was given to panic, Stack where that was, as
-	// runtime/debug.Stack formats it.
+	// Value is what was given to panic.
 	Value any
+	// Stack is where that was, as runtime/debug.Stack formats it.
 	Stack []byte
 }
 

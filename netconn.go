@@ -244,7 +244,14 @@ func (n *netConn) event(what Event, err error) {
 	both := failed && (what&(EventReading|EventWriting) == 0 || c.rare.told)
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if both || failed && what&EventWriting != 0 {
+		n.endOutput(err)
+	}
 	switch {
+	case what&EventEOF != 0 && errors.Is(n.outErr, errReset):
+		// The kernel tells of a reset once, and a write has heard of it; to
+		// a read it says the same as of an end. But what has come is not all.
+		n.endInput(n.outErr)
 	case what&EventEOF != 0:
 		n.endInput(io.EOF)
 	case !both && (!failed || what&EventReading == 0):
@@ -252,9 +259,6 @@ func (n *netConn) event(what Event, err error) {
 		n.kept = err // the kernel holds bytes that came before it
 	default:
 		n.endInput(err)
-	}
-	if both || failed && what&EventWriting != 0 {
-		n.endOutput(err)
 	}
 }
 

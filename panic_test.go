@@ -274,8 +274,10 @@ func TestPanicOfAFunctionInABuffer(t *testing.T) {
 			r.on(func() { c.SetCallbacks(bev.Callbacks{Read: func(c *bev.Conn) { owned(c) }}) })
 			p.send("x")
 		},
-		"in Close":           func(c *bev.Conn, _ *peer) { r.on(func() { c.Disable(bev.Writing); owned(c); c.Close() }) },
-		"in CloseAfterFlush": func(c *bev.Conn, _ *peer) { r.on(func() { c.Input().AppendOwned([]byte("x"), boom); c.CloseAfterFlush(1) }) },
+		"in Close": func(c *bev.Conn, _ *peer) { r.on(func() { c.Disable(bev.Writing); owned(c); c.Close() }) },
+		"in CloseAfterFlush": func(c *bev.Conn, _ *peer) {
+			r.on(func() { c.Input().AppendOwned([]byte("x"), boom); c.CloseAfterFlush(1) })
+		},
 		"with a reset": func(c *bev.Conn, p *peer) {
 			r.on(func() { c.Disable(bev.Both); owned(c) })
 			p.reset()

@@ -384,11 +384,6 @@ func (s *socketConn) remoteAddr() net.Addr {
 	return a.NetAddr()
 }
 
-func isSocket(fd int) bool {
-	socket, err := sys.IsSocket(fd)
-	return err == nil && socket
-}
-
 // SetFD replaces the Conn's descriptor by fd, which it takes ownership of
 // (unless KeepOpen); -1 leaves it without one, and so does an error, with which
 // fd is still the caller's. The old descriptor is not closed: it is the

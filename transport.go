@@ -2,13 +2,20 @@ package bev
 
 import (
 	"net"
+	"syscall"
 
 	"github.com/bevgo/bev/internal/sys"
 )
 
-// errAgain is what a transport answers when it can neither go on nor has
-// ended: it will report readiness. It is never wrapped.
-var errAgain = sys.ErrAgain
+var (
+	// errAgain is what a transport answers when it can neither go on nor has
+	// ended: it will report readiness. It is never wrapped.
+	errAgain = sys.ErrAgain
+
+	// errReset is in the answer, wrapped, when the peer has broken the
+	// connection off.
+	errReset error = syscall.ECONNRESET
+)
 
 // A transport is one way for bytes to come and go: a socket, the other end of
 // a pair, the layer below. It is embedded in the same allocation as its Conn.

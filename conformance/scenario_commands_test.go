@@ -384,7 +384,7 @@ var doingCommands = map[string]func(s *scenarioSide, o *object, l *line){
 			unix.Close(old)
 		}
 		o.closePeer()
-		o.peer, o.peerEnded = fds[1], 0
+		o.peer, o.peerEnded, o.ended = fds[1], 0, false
 	},
 	"pause":  func(_ *scenarioSide, o *object, _ *line) { o.listener.Pause() },
 	"resume": func(_ *scenarioSide, o *object, _ *line) { o.listener.Resume() },

@@ -201,11 +201,11 @@ var scenarioRules = []scenarioRule{
 		for i, step := range p.steps {
 			p.ours[i].callbacks = slices.Clone(p.ours[i].callbacks)
 			for object := range kind {
-				owed := callback{object, "w", "0"}
 				if kind[object] != "pair" && kind[object] != "filter" || !enables(step, object) {
 					continue
 				}
-				if at := slices.Index(p.ours[i].callbacks, owed); at >= 0 && times(p.ours[i], owed) > times(p.theirs[i], owed) {
+				owed := func(c callback) bool { return c.object == object && c.kind == "w" }
+				if at := slices.IndexFunc(p.ours[i].callbacks, owed); at >= 0 && p.ours[i].times(owed) > p.theirs[i].times(owed) {
 					p.ours[i].callbacks = slices.Delete(p.ours[i].callbacks, at, at+1)
 				}
 			}
@@ -254,9 +254,9 @@ var scenarioRules = []scenarioRule{
 	}},
 }
 
-func times(m moment, c callback) (n int) {
-	for _, o := range m.callbacks {
-		if o == c {
+func (m moment) times(is func(callback) bool) (n int) {
+	for _, c := range m.callbacks {
+		if is(c) {
 			n++
 		}
 	}
@@ -294,6 +294,7 @@ func joinEnds(m *moment, object string) {
 	var joined callback
 	var bits uint
 	var last int
+	var name string
 	calls := m.callbacks[:0:0]
 	for _, c := range m.callbacks {
 		if c.object != object || !c.is(bitEOF) && !c.is(bitError) {
@@ -304,9 +305,10 @@ func joinEnds(m *moment, object string) {
 		n, _ := strconv.ParseUint(what, 16, 16) // written by us
 		bits |= uint(n)
 		joined = callback{object, "e", fmt.Sprintf("%02x", bits)}
-		if bits&bitError != 0 && why != "" {
-			joined.value += "/" + why
+		if why != "" {
+			name = "/" + why
 		}
+		joined.value += name
 		last = len(calls)
 	}
 	if bits != 0 {

@@ -49,7 +49,6 @@ type echoLoad struct {
 	period    int
 	connected int
 	ops       int64
-	measuring bool
 	times     *hdrhistogram.Histogram
 	failed    error
 }

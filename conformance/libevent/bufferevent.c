@@ -340,6 +340,7 @@ set_fd(struct object *o)
 	close_fd(&old);
 	close_fd(&o->peer);
 	o->peer_ended = 0;
+	o->ended = 0;
 	o->peer = fds[1];
 }
 
