@@ -9,29 +9,16 @@ import (
 )
 
 // A LoopGroup is several Loops, each on a goroutine of its own, that serve
-// together: one a processor core, by default. A listener spreads its callers
-// over them; a connection stays with its Loop for life, and a [Handle] reaches
-// it from the others.
+// together: one a processor core, by default. To have the kernel spread the
+// callers of a port over them, Listen on each with ListenOptions.ReusePort. A
+// connection stays with its Loop for life, and a [Handle] reaches it from the
+// others.
 //
 // Libevent: none; one event_base a thread, by hand.
 type LoopGroup struct {
 	loops []*Loop
 	turn  atomic.Uint32 // of Next
 }
-
-// Loops is where [Listen] and [Dial] put connections: a *[Loop], or a
-// *[LoopGroup], which is several.
-type Loops interface {
-	members() []*Loop
-	// next is the Loop for one more connection that nobody else decides on.
-	next() *Loop
-}
-
-func (l *Loop) members() []*Loop { return []*Loop{l} }
-func (l *Loop) next() *Loop      { return l }
-
-func (g *LoopGroup) members() []*Loop { return g.loops }
-func (g *LoopGroup) next() *Loop      { return g.Next() }
 
 // NewLoopGroup makes n Loops with the same options; 0 or less means as many as
 // Go runs goroutines at once (runtime.GOMAXPROCS). More Loops than that make

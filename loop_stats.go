@@ -13,11 +13,10 @@ type LoopStats struct {
 	Timers  int    // deadlines armed now, those of connections included
 	Memory  int    // bytes kept for the next burst, not in use by any Conn
 
-	// Of a Loop with a MemoryBudget: what its Conns' buffers count for, how
-	// many Conns are suspended for it now, and how often one was.
-	Buffered      int
-	BudgetWaiting int
-	BudgetStops   uint64
+	// Of a Loop with a MemoryBudget.
+	Buffered      int    // bytes that the buffers of its Conns count for
+	BudgetWaiting int    // Conns whose reading is suspended for it now
+	BudgetStops   uint64 // how often a Conn's was
 
 	BytesRead, BytesWritten uint64 // by the Conns of the Loop, transport bytes
 }
@@ -69,6 +68,9 @@ func (s *LoopStats) add(o LoopStats) {
 	s.Opened += o.Opened
 	s.Timers += o.Timers
 	s.Memory += o.Memory
+	s.Buffered += o.Buffered
+	s.BudgetWaiting += o.BudgetWaiting
+	s.BudgetStops += o.BudgetStops
 	s.BytesRead += o.BytesRead
 	s.BytesWritten += o.BytesWritten
 }

@@ -15,19 +15,25 @@ func serveBevOwnCore(network, address string, loops int, ready func()) error {
 	return runBev(network, address, loops, ready, &bev.LoopOptions{OwnCore: true})
 }
 
+// runBev runs several loops as the C server does: each listens on the port,
+// and the kernel spreads the callers.
 func runBev(network, address string, loops int, ready func(), o *bev.LoopOptions) error {
-	g, err := bev.NewLoopGroup(loops, o)
-	if err != nil {
-		return err
-	}
 	echo := bev.Callbacks{Read: func(c *bev.Conn) { c.WriteBuffer(c.Input()) }}
-	_, err = bev.Listen(g.Loops()[0], network, address, func(c *bev.Conn) {
+	accept := func(c *bev.Conn) {
 		c.SetCallbacks(echo)
 		c.Enable(bev.Reading)
-	}, nil)
-	if err != nil {
-		return err
+	}
+	ended := make(chan error)
+	for range loops {
+		loop, err := bev.NewLoop(o)
+		if err != nil {
+			return err
+		}
+		if _, err := bev.Listen(loop, network, address, accept, &bev.ListenOptions{ReusePort: loops > 1}); err != nil {
+			return err
+		}
+		go func() { ended <- loop.Run(context.Background()) }()
 	}
 	ready()
-	return g.Run(context.Background())
+	return <-ended
 }
