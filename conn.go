@@ -217,9 +217,15 @@ func (c *Conn) Enable(dir Dir) {
 			c.writeSince = c.loop.clock()
 		}
 		c.resume(Writing, ReasonDisabled)
-		if c.out.Len() == 0 && (c.noWrite&^paced == 0 || c.beingAccepted()) {
-			c.postpone(pendWrite)
-		}
+		c.oweWrite()
+	}
+}
+
+// oweWrite has the Write callback run once where there is nothing to send: it
+// is how a user who writes in that callback begins.
+func (c *Conn) oweWrite() {
+	if c.out.Len() == 0 && (c.noWrite&^paced == 0 || c.beingAccepted()) {
+		c.postpone(pendWrite)
 	}
 }
 

@@ -30,7 +30,8 @@ import (
 // The Conn may be set up, written to and closed before it is connected; what
 // is written goes out then, after EventConnected. Closing it ends whatever is
 // under way. When ctx ends before the Conn is connected, Dial fails with the
-// context's cause; afterwards ctx has no meaning. An error from Dial itself is
+// context's cause; afterwards ctx has no meaning. A unix listener whose queue is
+// full refuses with EAGAIN, at once: connect(2). An error from Dial itself is
 // one of the arguments, and of a Loop that is closed or shuts down; no callback
 // runs then. Safe from any goroutine, but the Conn is the loop's: use it in
 // callbacks, or through [Loop.Post].

@@ -111,7 +111,10 @@ func (d *dialing) resolve(ctx context.Context) {
 		if v := recover(); v != nil {
 			p := newPanicError(v)
 			a.err = p
-			_ = d.loop.Post(func() { d.loop.reportPanic(p) })
+			_ = d.loop.Post(func() {
+				d.loop.stats.Panics++
+				d.loop.reportPanic(p)
+			})
 		}
 		_ = d.loop.post(a) // a Loop that is closed has closed the Conn
 	}()

@@ -51,7 +51,7 @@ func (v *victimOf) wantTold(r *rig) {
 	if !errors.As(err, &p) || p.Value != boom || !strings.HasPrefix(err.Error(), "error: bev: a callback panicked: ") {
 		r.t.Fatalf("the Event callback was told %v, want error and a PanicError", err)
 	}
-	if !strings.Contains(string(p.Stack), "loop_panic_test.go") {
+	if !strings.Contains(string(p.Stack), "_panic_test.go") {
 		r.t.Errorf("the stack does not lead here:\n%s", p.Stack)
 	}
 	v.wantGone(r)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/bevgo/bev/internal/poll"
 	"github.com/bevgo/bev/internal/timer"
 )
 
@@ -45,6 +46,7 @@ type Redialer struct {
 	since int64         // when conn was connected, never before
 	delay time.Duration // the next pause, before chance has cut it down
 	over  bool
+	token poll.Token // so that it ends with its Loop
 	node  timer.Node // the end of a pause
 }
 
@@ -99,6 +101,7 @@ func Redial(ctx context.Context, l *Loop, network, addr string, setup func(c *Co
 
 // run begins, on the loop.
 func (r *Redialer) run() {
+	r.token = r.loop.sources.Insert(r)
 	context.AfterFunc(r.ctx, func() {
 		_ = r.loop.Post(r.end) // a Loop that is closed has no timers
 	})
@@ -158,7 +161,7 @@ func (r *Redialer) connected() { r.since = r.loop.clock() }
 
 func (r *Redialer) closed() {
 	r.conn = nil
-	if r.over || r.ctx.Err() != nil || r.loop.closing() {
+	if r.over || r.ctx.Err() != nil {
 		r.end()
 		return
 	}
@@ -179,12 +182,12 @@ func (r *Redialer) expire(int64) { r.dial() }
 func (r *Redialer) end() {
 	r.over = true
 	r.loop.disarm(r)
+	r.loop.sources.Remove(r.token)
 	r.cancel()
 }
 
-// closing reports whether Close has been called.
-func (l *Loop) closing() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.closed
-}
+// shutdown ends it with its Loop.
+func (r *Redialer) shutdown() { r.end() }
+
+// ready is never called: the kernel does not know the token.
+func (r *Redialer) ready(poll.Ready) {}

@@ -212,8 +212,8 @@ func TestAMarkThatSomebodySetIsQuietBackPressure(t *testing.T) {
 				c.SetCallbacks(bev.Callbacks{Event: tr.event})
 				c.Enable(bev.Reading)
 			})
-			taken := p.offerAll(r, 2<<30)
-			if taken == 2<<30 {
+			taken := p.offerAll(r, twoGB)
+			if taken == twoGB {
 				t.Fatal("2 GB were taken from the peer")
 			}
 			tr.wantNothing("back-pressure is no event")
@@ -266,13 +266,13 @@ func (r *rig) pausing(o *bev.ConnOptions, set func(c *bev.Conn)) (c *bev.Conn, p
 		}
 		c.Enable(bev.Reading)
 	})
-	return c, p, p.offerAll(r, 2<<30)
+	return c, p, p.offerAll(r, twoGB)
 }
 
 func TestOutputHighMarkPausesReading_Libevent694(t *testing.T) {
 	r := run(t, nil)
 	c, p, taken := r.pausing(nil, nil)
-	if taken == 2<<30 {
+	if taken == twoGB {
 		t.Fatal("2 GB were taken from a peer that does not read")
 	}
 	r.wantSuspended(c, bev.Reading, bev.ReasonOutputFull, "Output is at its high mark")

@@ -465,12 +465,11 @@ func TestFilterPanicClosesItsConn(t *testing.T) {
 			r.until(func() bool { return c.Closed() }, "the filter to be closed")
 			if dir == "Out at close" {
 				p.wantEOF(dir)
-				p.close()
-			} else {
-				p.close()
 			}
+			p.close()
 			r.wantClosed(under, "what is below a closed filter")
-			for range len(r.panicTexts()) {
+			r.wantPanic("boom")
+			for range r.panicTexts() { // Out is called once more, for the end
 				r.wantPanic("boom")
 			}
 		})

@@ -48,11 +48,8 @@ func (b *lab) pass(d time.Duration) {
 // a plain one, and one with options.
 func (b *lab) wire(o *bev.ConnOptions) (plain, c *bev.Conn) {
 	b.t.Helper()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		b.t.Fatalf("socketpair: %v", err)
-	}
-	plain, err = bev.NewConn(b.l, fds[0], nil)
+	fds := rawPair(b.t)
+	plain, err := bev.NewConn(b.l, fds[0], nil)
 	if err != nil {
 		b.t.Fatalf("NewConn: %v", err)
 	}
@@ -61,6 +58,22 @@ func (b *lab) wire(o *bev.ConnOptions) (plain, c *bev.Conn) {
 		b.t.Fatalf("NewConn: %v", err)
 	}
 	return plain, c
+}
+
+// rawPair returns the ends of a unix socket pair, for the caller to own.
+func rawPair(t testing.TB) [2]int {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fds[0])
+		syscall.CloseOnExec(fds[1])
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		t.Fatalf("socketpair: %v", err)
+	}
+	return fds
 }
 
 // flood has c write without end. A step is what it writes at once.

@@ -65,8 +65,8 @@ func (ln *Listener) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Shutdown ends a Loop gracefully. It closes all Listeners, ends the
-// conversations of all Conns as Conn.CloseAfterFlush does, and closes the Loop
+// Shutdown ends a Loop gracefully. It closes all Listeners, stops Redialers, ends
+// the conversations of all Conns as Conn.CloseAfterFlush does, and closes the Loop
 // when the last of them is closed: Run then returns net.ErrClosed. When ctx ends
 // first, Shutdown cuts off what is left and returns a *ShutdownError, over the
 // context's cause; the Loop is closed then, too. Meanwhile timers, posted calls
@@ -201,8 +201,11 @@ func (ln *Listener) drain(d *drain) {
 func (l *Loop) drain(d *drain) {
 	l.drains = append(l.drains, d)
 	l.sources.Each(func(_ poll.Token, s source) {
-		if ln, ok := s.(*Listener); ok {
-			ln.shutdown()
+		switch s := s.(type) {
+		case *Listener:
+			s.shutdown()
+		case *Redialer:
+			s.end()
 		}
 	})
 	for _, c := range l.conns(nil) {

@@ -235,26 +235,32 @@ func TestListenerClosedBeforeItBegan(t *testing.T) {
 	}
 }
 
-func TestCallersShareTheLoopWithItsConns(t *testing.T) {
+func TestACrowdOfCallersLetsOthersHaveTheirTurn(t *testing.T) {
+	const callers = 4 * bev.AcceptsPerTurn
 	r := run(t, nil)
-	tr := r.trace()
-	_, p := r.adopt(nil, func(c *bev.Conn) {
-		c.SetCallbacks(bev.Callbacks{Read: func(c *bev.Conn) { tr.add("read"); c.Input().Drain(1) }})
-		c.Enable(bev.Reading)
-	})
-	const callers = bev.AcceptsPerTurn + 10
 	release := r.hold()
-	ln := r.listen("unix", filepath.Join(t.TempDir(), "s"), func(*bev.Conn) { tr.add("accept") }, nil)
+	ln := r.listen("unix", filepath.Join(t.TempDir(), "s"), func(*bev.Conn) {}, nil)
 	for range callers {
 		r.call(ln)
 	}
-	// What is posted now runs after the first turn of the Listener, and before
-	// the second.
+	// A call in each tick sees how many were accepted by then.
+	var seen []uint64
+	done := make(chan struct{})
+	var look func()
+	look = func() {
+		if n := r.l.Stats().Opened; n < callers {
+			seen = append(seen, n)
+			r.l.Post(look)
+			return
+		}
+		close(done)
+	}
+	r.l.Post(look)
 	release()
-	tr.want("accept")
-	p.send("x")
-	r.until(func() bool { return r.l.Stats().Opened == callers+1 }, "all callers to be accepted")
-	tr.until("read")
+	await(t, done, "all callers to be accepted")
+	if last := seen[len(seen)-1]; last == 0 {
+		t.Fatalf("all %d callers were accepted before anybody else had a turn", callers)
+	}
 }
 
 func TestListenRefusesArgumentsThatAreWrong(t *testing.T) {
@@ -310,7 +316,8 @@ func TestListenReportsEachFailingCall(t *testing.T) {
 			t.Errorf("%v fails: a Listener: %v, error %v", test.op, ln != nil, err)
 		}
 	}
-	if _, err := net.Listen("tcp6", "[::1]:0"); err == nil {
+	if probe, err := net.Listen("tcp6", "[::1]:0"); err == nil {
+		probe.Close()
 		f.add(&fault{op: sys.OpSetsockopt, fd: anyFD, skip: 1, times: 1, limit: -1, err: syscall.ENOBUFS})
 		if _, err := bev.Listen(r.l, "tcp6", "[::1]:0", func(*bev.Conn) {}, nil); !errors.Is(err, syscall.ENOBUFS) {
 			t.Errorf("IPV6_V6ONLY fails: %v", err)

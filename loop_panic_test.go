@@ -228,7 +228,7 @@ func TestPanicInWhatReportsPanics(t *testing.T) {
 				t.Fatalf("logged %q, want %q", lines, test.want)
 			}
 			for i, want := range test.want {
-				if !strings.Contains(lines[i], want) || !strings.Contains(lines[i], "loop_panic_test.go") {
+				if !strings.Contains(lines[i], want) || !strings.Contains(lines[i], "_panic_test.go") {
 					t.Errorf("logged %q, want %q and the stack", lines[i], want)
 				}
 			}

@@ -171,14 +171,17 @@ func exchange(nc net.Conn, random *rand.Rand) error {
 	return nil
 }
 
+// twoGB is what peers offer, in bytes.
+const twoGB = 2_000_000_000
+
 func TestNaiveEchoToAPeerThatOffers2GBAndNeverReads_Libevent1211(t *testing.T) {
 	eachWait(t, func(t *testing.T, o *bev.LoopOptions) {
 		r := run(t, o)
 		c, p := r.accept(nil, echo)
 		r.settle()
 		before := heap()
-		taken := p.offerAll(r, 2<<30)
-		if taken == 2<<30 {
+		taken := p.offerAll(r, twoGB)
+		if taken == twoGB {
 			t.Fatal("2 GB were taken")
 		}
 		s := get(r, c.Stats)
@@ -192,8 +195,8 @@ func TestNaiveEchoToAPeerThatOffers2GBAndNeverReads_Libevent1211(t *testing.T) {
 		r.wantSuspended(c, bev.Reading, bev.ReasonOutputFull, "Output is at its high mark")
 		r.wantIdle("the peer does not read")
 		// The kernel may find room for a little more, bev does not.
-		taken += p.offerAll(r, 2<<30)
-		if again := get(r, c.Stats); taken >= 2<<30 || again.BytesRead != s.BytesRead || again.Output != s.Output {
+		taken += p.offerAll(r, twoGB)
+		if again := get(r, c.Stats); taken >= twoGB || again.BytesRead != s.BytesRead || again.Output != s.Output {
 			t.Errorf("%d bytes taken; then %d read and %d in Output, were %d and %d", taken, again.BytesRead, again.Output, s.BytesRead, s.Output)
 		}
 		// At last it reads, and every byte comes back, in order.

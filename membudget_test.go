@@ -422,14 +422,14 @@ func newSlowPeers(r *rig, n int) *slowPeers {
 	})
 	cb := bev.Callbacks{Read: func(c *bev.Conn) { c.WriteBuffer(c.Input()) }}
 	for range n {
-		fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
-		if err != nil {
-			r.t.Fatalf("socketpair %d: %v", len(s.fds), err)
-		}
+		fds := rawPair(r.t)
 		for _, fd := range fds {
-			if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, 1); err != nil {
+			if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, 4096); err != nil {
 				r.t.Fatal(err)
 			}
+		}
+		if err := syscall.SetNonblock(fds[1], true); err != nil {
+			r.t.Fatal(err)
 		}
 		s.fds = append(s.fds, fds[1])
 		r.on(func() {

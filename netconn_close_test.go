@@ -122,15 +122,17 @@ func TestNetConnCloseSendsInTheBackground(t *testing.T) {
 	r.wantClosed(c, "the peer has ended")
 }
 
-// What the peer sends to one who has closed does not destroy what it has not
-// read yet, as a reset would.
+// What the peer sends to one who has closed, or does not read it, does not
+// destroy what it has not read itself, as a reset would.
 func TestNetConnCloseIsNoReset(t *testing.T) {
 	r := run(t, nil)
-	nc, c, p := r.acceptView(nil)
+	nc, c, p := r.acceptView(&bev.ConnOptions{ReadWatermark: bev.Watermark{High: 1000}})
+	p.sendN(100_000)
+	r.wantSuspended(c, bev.Reading, bev.ReasonNetConn, "nobody reads")
 	netWrite(t, nc, "bye")
 	r.until(func() bool { return c.Stats().BytesWritten == 3 }, "all to be sent")
 	nc.Close()
-	p.send("still there?")
+	p.sendN(1 << 20)
 	r.settle()
 	p.want("bye")
 	p.wantEOF("the other end has closed")

@@ -75,7 +75,7 @@ func (n *netListener) accepted(c *Conn) {
 	n.queue = append(n.queue, view)
 	if len(n.queue) >= netBacklog {
 		n.paused = true
-		n.ln.paused.Store(true) // at once: Pause would let in what comes until then
+		_ = n.ln.Pause() // it fails where the Listener is closed
 	}
 	n.change.Signal()
 }

@@ -16,37 +16,37 @@ import (
 // in whatever steps, the level is what exact rational numbers say.
 func TestRateBucketAgainstBigNumbers(t *testing.T) {
 	r := seed.New(t)
-	pick := func(list ...int) int { return list[r.IntN(len(list))] }
+	pick := func(list ...int64) int64 { return list[r.IntN(len(list))] }
 	for range 300 {
-		rate := pick(1, 3, 999, 1000, 50_000, 1<<31-1, math.MaxInt)
+		rate := min(pick(1, 3, 999, 1000, 50_000, 1<<31-1, math.MaxInt64), math.MaxInt)
 		burst := max(rate/pick(1, 2, 10), 1)
 		if r.IntN(3) == 0 {
-			burst = min(rate, math.MaxInt/2) * 2
+			burst = 2 * min(rate, math.MaxInt/2)
 		}
+		b := bev.NewRateBucket(int(rate), int(burst), tick)
 		burst = min(burst, math.MaxInt64/4) // nobody can tell more from no bound
-		b := bev.NewRateBucket(rate, burst, tick)
 		level := new(big.Rat).SetInt64(b.Level())
 		if level.Sign() <= 0 {
 			t.Fatalf("rate %d: a new bucket holds %v, want something", rate, level)
 		}
-		if lost := new(big.Rat).Sub(big.NewRat(int64(rate), 20), level); lost.Sign() > 0 && lost.Cmp(big.NewRat(1, 1)) < 0 {
+		if lost := new(big.Rat).Sub(big.NewRat(rate, 20), level); lost.Sign() > 0 && lost.Cmp(big.NewRat(1, 1)) < 0 {
 			level.Add(level, lost) // the fraction is kept, too
 		}
 		for range 200 {
 			if r.IntN(2) == 0 {
-				d := time.Duration(r.Int64N(int64(pick(1, 1e6, 1e8, 1e9, 1e12, math.MaxInt64))))
+				d := time.Duration(r.Int64N(pick(1, 1e6, 1e8, 1e9, 1e12, math.MaxInt64)))
 				b.Credit(d)
 				more := new(big.Rat).SetInt64(int64(d))
-				level.Add(level, more.Mul(more, big.NewRat(int64(rate), 1e9)))
+				level.Add(level, more.Mul(more, big.NewRat(rate, 1e9)))
 			} else {
-				n := r.IntN(pick(2, 100, 1<<20, 1<<60))
+				n := int(r.Int64N(min(pick(2, 100, 1<<20, 1<<60), math.MaxInt)))
 				if r.IntN(4) == 0 {
 					n = -n
 				}
 				b.Take(n)
 				level.Sub(level, new(big.Rat).SetInt64(int64(n)))
 			}
-			if top := new(big.Rat).SetInt64(int64(burst)); level.Cmp(top) >= 0 {
+			if top := new(big.Rat).SetInt64(burst); level.Cmp(top) >= 0 {
 				level = top
 			}
 			if bottom := new(big.Rat).SetInt64(-math.MaxInt64 / 4); level.Cmp(bottom) < 0 {

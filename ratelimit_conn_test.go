@@ -3,6 +3,7 @@
 package bev_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -337,12 +338,12 @@ func TestRateLimitFromTheAcceptFunctionOn(t *testing.T) {
 		if err := c.SetRateLimit(&bev.RateLimit{Read: 1000}); err != nil {
 			t.Errorf("SetRateLimit: %v", err)
 		}
-		c.DecrementReadLimit(1 << 40) // so that no time is enough
+		c.DecrementReadLimit(math.MaxInt) // so that no time is enough
 		c.SetCallbacks(bev.Callbacks{Read: func(*bev.Conn) { t.Error("bytes were read") }})
 		c.Enable(bev.Reading)
 	})
 	p.send("hello")
-	r.wantSuspended(c, bev.Reading, bev.ReasonRate, "a debt of gigabytes")
+	r.wantSuspended(c, bev.Reading, bev.ReasonRate, "it has an enormous debt")
 	r.on(func() {
 		c.SetCallbacks(bev.Callbacks{})
 		c.SetRateLimit(nil)

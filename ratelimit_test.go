@@ -401,3 +401,80 @@ func TestRateReasonsHaveNames(t *testing.T) {
 		t.Errorf("%q", s)
 	}
 }
+
+// Ticks end at multiples of their length on the loop's clock, whenever a limit
+// was set, so that all who wait are woken together.
+func TestRateLimitTicksAreAligned(t *testing.T) {
+	b := newLab(t, nil)
+	b.pass(33 * time.Millisecond)
+	c := b.flow()
+	b.limit(c, bev.RateLimit{Read: 10_000})
+	b.pass(66 * time.Millisecond)
+	if n := c.Stats().BytesRead; n != 500 {
+		t.Fatalf("%d bytes were read before the tick ends, want the 500 of the start", n)
+	}
+	b.pass(2 * time.Millisecond)
+	if n := c.Stats().BytesRead; n < 1165 || n > 1175 {
+		t.Errorf("%d bytes were read when the tick has ended, want 67 ms worth more, 1170", n)
+	}
+}
+
+// Time that passed without any I/O is accounted for before a charge and before
+// a change, or the one would be free and the other a gift.
+func TestRateLimitAccountsForSilence(t *testing.T) {
+	b := newLab(t, nil)
+	_, c := b.wire(nil)
+	b.limit(c, bev.RateLimit{Read: 10, ReadBurst: 100_000})
+	g := b.group(bev.RateLimit{Read: 10, ReadBurst: 100_000}, c)
+	b.pass(time.Minute)
+	b.limit(c, bev.RateLimit{Read: 1000, ReadBurst: 100_000})
+	if err := g.SetLimit(bev.RateLimit{Read: 1000, ReadBurst: 100_000}); err != nil {
+		t.Fatal(err)
+	}
+	b.pass(tick)
+	wantNear(t, "the Conn's level after a minute of 10 B/s and a tick of 1000", float64(c.ReadLimit()), 700, 2)
+	wantNear(t, "the group's level", float64(g.ReadLimit()), 700, 2)
+	b.pass(time.Hour)
+	c.DecrementReadLimit(40_000)
+	g.DecrementReadLimit(40_000)
+	if own, of := c.ReadLimit(), g.ReadLimit(); own != 60_000 || of != 60_000 {
+		t.Errorf("after an hour and a charge of 40000 the levels are %d and %d, want 60000", own, of)
+	}
+}
+
+// A new length of tick holds at once for who waits for the end of an old one.
+func TestRateLimitTickChangesWhileWaiting(t *testing.T) {
+	b := newLab(t, nil)
+	var conns []*bev.Conn
+	for range 3 {
+		c := b.flow()
+		b.limit(c, bev.RateLimit{Read: 1000})
+		conns = append(conns, c)
+	}
+	g := b.group(bev.RateLimit{Read: 1000}, b.flow())
+	b.pass(tick)
+	for _, c := range conns {
+		b.limit(c, bev.RateLimit{Read: 1000, Tick: 5 * time.Millisecond})
+	}
+	if err := g.SetLimit(bev.RateLimit{Read: 1000, Tick: 5 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	if p, n := b.l.Pacers(); p != 2 || n != 4 || b.l.Stats().Timers != 1 {
+		t.Errorf("%d wait at %d pacers with %d timers, want 4 at the new one", n, p, b.l.Stats().Timers)
+	}
+	before, _ := g.Totals()
+	own := conns[0].Stats().BytesRead
+	b.pass(50 * time.Millisecond)
+	after, _ := g.Totals()
+	wantNear(t, "bytes of one in half a long tick", float64(conns[0].Stats().BytesRead-own), 50, 5)
+	wantNear(t, "bytes of the group in half a long tick", float64(after-before), 50, 64)
+	for _, c := range conns {
+		c.Close()
+	}
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, n := b.l.Pacers(); n != 0 {
+		t.Errorf("%d still wait", n)
+	}
+}

@@ -389,7 +389,8 @@ func (s *socketConn) remoteAddr() net.Addr {
 // fd is still the caller's. The old descriptor is not closed: it is the
 // caller's again. Marks, callbacks, what is enabled and the
 // bytes in Input and Output stay; an end of file or an error of the old
-// descriptor is forgotten. Only a Conn over a socket has a descriptor to
+// descriptor is forgotten. Where writing goes on and Output is empty, one Write
+// callback is owed, as by Enable. Only a Conn over a socket has a descriptor to
 // replace; others return an error. Loop only.
 //
 // Libevent: bufferevent_setfd.
@@ -428,5 +429,6 @@ func (c *Conn) SetFD(fd int) error {
 		return fmt.Errorf("bev: SetFD: descriptor %d: %w", fd, err)
 	}
 	c.resume(Both, ReasonNoFD)
+	c.oweWrite()
 	return nil
 }

@@ -2,7 +2,10 @@ module github.com/bevgo/bev/bevfilter
 
 go 1.26.0
 
-require github.com/bevgo/bev v0.0.0
+require (
+	github.com/bevgo/bev v0.0.0
+	github.com/klauspost/compress v1.20.3
+)
 
 require golang.org/x/sys v0.49.0 // indirect
 

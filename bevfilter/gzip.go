@@ -89,15 +89,15 @@ func (c *Compressor) In(s *bev.FilterStreams, mode bev.FlushMode) error {
 			continue
 		}
 		if s.FromBelow.Len() == 0 {
-			break
+			if mode == bev.FlushFinished && c.cutOff() {
+				return cutOff("a compressed stream")
+			}
+			return nil
 		}
 		p := make([]byte, min(s.FromBelow.Len(), piece))
 		n, _ = s.FromBelow.Read(p)
 		c.z.feed(p[:n])
 		c.begun = true
-	}
-	if mode == bev.FlushFinished && s.FromBelow.Len() == 0 && c.cutOff() && len(c.z.out) == c.z.taken && s.UserRoom > 0 {
-		return cutOff("a compressed stream")
 	}
 	return nil
 }

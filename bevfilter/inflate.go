@@ -18,8 +18,8 @@ type inflater struct {
 	length huffman
 	dist   huffman
 
-	out     []byte // what was decoded: history, then what is not taken yet
-	taken   int    // of out
+	out   []byte // what was decoded: history, then what is not taken yet
+	taken int    // of out
 }
 
 type inflateState uint8
@@ -32,9 +32,9 @@ const (
 )
 
 const (
-	window    = 32 << 10 // how far back a copy may reach
-	fastBits  = 9
-	maxCode   = 15
+	window   = 32 << 10 // how far back a copy may reach
+	fastBits = 9
+	maxCode  = 15
 )
 
 // huffman is a canonical code: short ones by table, long ones by counting.

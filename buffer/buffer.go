@@ -28,7 +28,8 @@ type Buffer struct {
 	_          noCopy
 	head, tail *segment
 	n          int
-	owner      Owner  // set by SetOwner; nil: the package's pools, nobody told
+	owner      Owner  // set by SetOwner; nil: nobody told
+	mem        *Pool  // the Owner's; nil: the package's pools
 	ext        *extra // rare state; nil in nearly every Buffer
 }
 
@@ -38,7 +39,7 @@ type Buffer struct {
 // a comparable type, usually a pointer.
 type Owner interface {
 	// BufferPool returns the Pool that the Buffer takes memory from and gives it back to; nil means the pools of
-	// the package.
+	// the package. It is asked once, by [Buffer.SetOwner].
 	BufferPool() *Pool
 
 	// BufferChanged is called once after each method that changed Len, when the change is complete, with the
@@ -60,7 +61,10 @@ func (*noCopy) Unlock() {}
 // Before a Buffer goes to another goroutine its Owner must be taken off: the Owner's Pool has no locks.
 func (b *Buffer) SetOwner(o Owner) {
 	b.Settle()
-	b.owner = o
+	b.owner, b.mem = o, nil
+	if o != nil {
+		b.mem = o.BufferPool()
+	}
 }
 
 // Owner returns what [Buffer.SetOwner] set, or nil.
@@ -199,19 +203,11 @@ func (b *Buffer) shrink() {
 
 // replace puts a segment of the right size in the place of s, whose memory is ours and which follows prev (nil: none).
 func (b *Buffer) replace(prev, s *segment) {
-	p, next := b.pool(), s.next
+	p, next := b.mem, s.next
 	g := p.sized(s.len())
 	g.w = copy(g.buf, s.buf[s.r:s.w])
 	b.splice(prev, &Buffer{head: g, tail: g}, next)
 	p.put(s)
-}
-
-// pool is where b takes memory from and gives it back to; nil means the package's pools.
-func (b *Buffer) pool() *Pool {
-	if b.owner == nil {
-		return nil
-	}
-	return b.owner.BufferPool()
 }
 
 // changed tells those who want to know that bytes came or went. It is the last thing that a method does.

@@ -51,8 +51,8 @@ func (b *Buffer) PeekFrom(dst [][]byte, from, n int) int {
 	i := 0
 	for ; i < len(dst); i++ {
 		buf, r, w := s.buf, s.r, s.w
-		if r < 0 || r > w || w > cap(buf) { // a file range, which has no buf; this spares the bounds checks
-			break
+		if r < 0 || r >= w || w > cap(buf) { // a file range, which has no buf; this spares the bounds checks, and
+			break // with >= the masking of a pointer that an empty slice would need
 		}
 		p := buf[r:w:w]
 		if len(p) >= n {
@@ -146,7 +146,7 @@ func (b *Buffer) PullUp(n int) []byte {
 // pullUp gathers the first n bytes, which span more than one segment, in one: the first, if all of its memory is
 // enough, else a new one. What is dropped is dropped last, because a release function may come back to b.
 func (b *Buffer) pullUp(n int) []byte {
-	p, s := b.pool(), b.head
+	p, s := b.mem, b.head
 	gone := s
 	if s.kind == kindPooled && len(s.buf) >= n {
 		if gone = s.next; len(s.buf)-s.r < n {
@@ -212,7 +212,7 @@ func (b *Buffer) copyOut(p []byte, from int) (n int, err error) {
 // copyFile fills p from byte from of f's range on. The bytes come by way of memory of ours: p must not be handed to a
 // reader, or every caller's array would have to be allocated, file ranges or not.
 func (b *Buffer) copyFile(p []byte, f *File, from int) (n int, err error) {
-	pool := b.pool()
+	pool := b.mem
 	g := pool.segment(min(classUp(len(p)), classes-1))
 	for n < len(p) && err == nil {
 		var k int

@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// shortNeedle is the length up to which bytes.Index is used: for these it is a vector loop that is linear in the bytes
-// searched (their product with a constant at worst). Longer needles go through an automaton, because bytes.Index looks
-// at hashes then, which somebody who chooses the bytes can defeat.
+// shortNeedle is the length up to which bytes.Index is used where the search by a rare byte gives up: for these it is
+// a vector loop that is linear in the bytes searched (their product with a constant at worst). Longer needles go
+// through an automaton, because bytes.Index looks at hashes then, which somebody who chooses the bytes can defeat.
 const shortNeedle = 63
 
 // Index returns the position of the first what in b, in bytes from the front, or -1 if there is none. An empty what is
@@ -47,13 +47,10 @@ func (b *Buffer) IndexRange(what []byte, from, to int) int {
 
 // index is IndexRange, with the place of from already found and counts in order.
 func (b *Buffer) index(what []byte, at place, from, to int) int {
-	switch {
-	case len(what) == 1:
+	if len(what) == 1 {
 		return b.indexByte(what[0], at, from, to)
-	case len(what) <= shortNeedle:
-		return b.indexShort(what, at, from, to)
 	}
-	return b.indexLong(what, at, from, to)
+	return b.indexRare(what, at, from, to)
 }
 
 // IndexByte returns the position of the first c at from or later, or -1.

@@ -34,7 +34,9 @@ func compileBuffers(t *testing.T) bufferPrograms {
 // not run at all is an error.
 func (b bufferPrograms) judge(t testing.TB, script []string, used map[string]int) (m *mismatch, err error) {
 	script = slices.Concat([]string{"new"}, script, []string{"new"})
-	theirs, err := start(t, b.binary, b.file, "text").run(script)
+	p := start(t, b.binary, b.file, "text")
+	defer p.stop()
+	theirs, err := p.run(script)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/bevgo/bev/internal/leak"
@@ -44,6 +45,7 @@ type program struct {
 	in     io.WriteCloser
 	out    *bufio.Reader
 	stderr bytes.Buffer
+	ended  sync.Once
 }
 
 // start runs a program until the test ends.
@@ -63,12 +65,17 @@ func start(t testing.TB, binary string, args ...string) *program {
 		t.Fatal(err)
 	}
 	p.in, p.out = in, bufio.NewReaderSize(out, 1<<16)
-	t.Cleanup(func() {
+	t.Cleanup(p.stop)
+	return p
+}
+
+// stop ends the program and waits until it has gone.
+func (p *program) stop() {
+	p.ended.Do(func() {
 		p.in.Close()
 		// Its exit code says nothing that run has not said.
 		_ = p.cmd.Wait()
 	})
-	return p
 }
 
 // run gives the program a script and returns its results, one for each line of
@@ -89,9 +96,8 @@ func (p *program) run(script []string) ([]string, error) {
 	for {
 		line, err := p.out.ReadString('\n')
 		if err != nil {
-			p.in.Close()
+			p.stop() // it has ended: its output did
 			<-sent
-			_ = p.cmd.Wait() // it has ended: its output did
 			return nil, fmt.Errorf("%s ended (%v) after %d of %d lines: %s",
 				filepath.Base(p.cmd.Path), p.cmd.ProcessState, len(results), len(script), p.stderr.String())
 		}

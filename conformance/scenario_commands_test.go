@@ -30,6 +30,8 @@ func (s *scenarioSide) command(text string) {
 		s.on(l)
 	case op == "peer":
 		s.peer(l)
+	case op == "nofiles" || op == "files":
+		s.descriptors(op == "nofiles")
 	case creating[op] != nil:
 		creating[op](s, l)
 	case doing[op] != nil:
@@ -96,10 +98,14 @@ func options(l *line) *bev.ConnOptions {
 		MaxSingleRead: 4096, MaxSingleWrite: 4096,
 	}
 	for l != nil && l.more() {
-		if w := l.word(); w != "defer" {
+		switch w := l.word(); w {
+		case "defer":
+			o.DeferCallbacks = true
+		case "limits": // bev's own
+			o.ReadWatermark, o.WriteWatermark, o.OutputLimit = bev.Watermark{}, bev.Watermark{}, 0
+		default:
 			l.fail("unknown option %s", w)
 		}
-		o.DeferCallbacks = true
 	}
 	return o
 }
@@ -162,18 +168,33 @@ func tcpPair() (fds [2]int) {
 	return fds
 }
 
-// addressOf is where a listener listens; "none" is where nobody does.
+// addressOf is where a listener listens; "none" is where nobody does,
+// "nowhere" what connect(2) refuses at once, "full" where nobody answers.
 func (s *scenarioSide) addressOf(name string) string {
-	if name != "none" {
-		return s.find(name).listener.Addr().String()
+	switch name {
+	case "none", "full":
+		s.closeOthers()
+		fd := boundTCP()
+		s.others = append(s.others, fd)
+		a, err := unix.Getsockname(fd)
+		must(err)
+		if name == "full" {
+			// One caller fills the queue, and the next is not answered.
+			must(unix.Listen(fd, 0))
+			s.others = append(s.others, connectTo(a))
+		}
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(a.(*unix.SockaddrInet4).Port))
+	case "nowhere":
+		return "224.0.0.1:9" // multicast: connect(2) says ENETUNREACH
 	}
-	if s.refusing >= 0 {
-		unix.Close(s.refusing)
+	return s.find(name).listener.Addr().String()
+}
+
+func (s *scenarioSide) closeOthers() {
+	for _, fd := range s.others {
+		unix.Close(fd)
 	}
-	s.refusing = boundTCP()
-	a, err := unix.Getsockname(s.refusing)
-	must(err)
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(a.(*unix.SockaddrInet4).Port))
+	s.others = nil
 }
 
 // creating are the commands that make objects, doing those to objects that are
@@ -227,7 +248,7 @@ var creatingCommands = map[string]func(s *scenarioSide, l *line){
 		o := s.make(l.word())
 		paused := l.more() && l.word() == "paused"
 		ln, err := bev.Listen(s.loop, "tcp", "127.0.0.1:0", func(c *bev.Conn) { s.accepted(o, c) },
-			&bev.ListenOptions{Conn: options(nil), Paused: paused})
+			&bev.ListenOptions{Conn: options(nil), Paused: paused, OnError: func(err error) { s.note("%s.x:%s", o.name, errorName(err)) }})
 		must(err)
 		o.listener = ln
 	},
@@ -239,7 +260,12 @@ var creatingCommands = map[string]func(s *scenarioSide, l *line){
 	"dial": func(s *scenarioSide, l *line) {
 		o := s.make(l.word())
 		address := s.addressOf(l.word())
-		c, err := bev.Dial(context.Background(), s.loop, "tcp", address, bev.Callbacks{}, &bev.DialOptions{Conn: options(l)})
+		opts := &bev.DialOptions{Conn: options(nil)}
+		if l.more() {
+			l.word() // "within"
+			opts.Timeout = time.Duration(l.int()) * time.Millisecond
+		}
+		c, err := bev.Dial(context.Background(), s.loop, "tcp", address, bev.Callbacks{}, opts)
 		s.born(o, c, err)
 	},
 }
@@ -386,8 +412,41 @@ var doingCommands = map[string]func(s *scenarioSide, o *object, l *line){
 		o.closePeer()
 		o.peer, o.peerEnded, o.ended = fds[1], 0, false
 	},
+	"finish": func(_ *scenarioSide, o *object, _ *line) {
+		o.conn.CloseAfterFlush(0)
+		for ; o != nil; o = o.under {
+			o.conn = nil // bev sees to the rest
+		}
+	},
+	"input": func(_ *scenarioSide, o *object, l *line) { o.conn.Input().Append(next(&o.written, l.int())) },
+	"cut":   func(_ *scenarioSide, o *object, l *line) { o.conn.Output().Drain(l.int()) },
+	"rate": func(_ *scenarioSide, o *object, l *line) {
+		n := l.int()
+		must(o.conn.SetRateLimit(&bev.RateLimit{Read: n, Write: n}))
+	},
+	"nodelay": func(s *scenarioSide, o *object, _ *line) {
+		on, err := unix.GetsockoptInt(o.conn.FD(), unix.IPPROTO_TCP, unix.TCP_NODELAY)
+		must(err)
+		s.note("%s.nodelay:%d", o.name, on)
+	},
 	"pause":  func(_ *scenarioSide, o *object, _ *line) { o.listener.Pause() },
 	"resume": func(_ *scenarioSide, o *object, _ *line) { o.listener.Resume() },
+}
+
+// descriptors lets the process have no more than it has now, or as many as
+// before.
+func (s *scenarioSide) descriptors(noMore bool) {
+	if s.nofile.Cur == 0 {
+		must(unix.Getrlimit(unix.RLIMIT_NOFILE, &s.nofile))
+	}
+	now := s.nofile
+	if noMore {
+		lowest, err := unix.Dup(0)
+		must(err)
+		unix.Close(lowest)
+		now.Cur = uint64(lowest)
+	}
+	must(unix.Setrlimit(unix.RLIMIT_NOFILE, &now))
 }
 
 // on remembers what a callback is to do: "on a read drain a 5".

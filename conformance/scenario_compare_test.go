@@ -24,6 +24,7 @@ type state struct {
 	object           string // "" where there are no parts
 	in, out, enabled string
 	rest             string
+	text             string // all of it
 }
 
 func parseMoment(text string) (m moment) {
@@ -37,10 +38,10 @@ func parseMoment(text string) (m moment) {
 		object, parts, _ := strings.Cut(f, "=")
 		p := strings.SplitN(parts, ",", 4)
 		if len(p) < 3 {
-			m.states = append(m.states, state{rest: f})
+			m.states = append(m.states, state{rest: f, text: f})
 			continue
 		}
-		m.states = append(m.states, state{object, p[0], p[1], p[2], strings.Join(p[3:], "")})
+		m.states = append(m.states, state{object, p[0], p[1], p[2], strings.Join(p[3:], ""), f})
 	}
 	return m
 }
@@ -85,29 +86,88 @@ func (m moment) fold(lengths bool) string {
 	return fmt.Sprint(folded)
 }
 
-func (m moment) equal(o moment, lengths bool) bool {
-	return slices.Equal(m.states, o.states) && m.fold(lengths) == o.fold(lengths)
+// describe is the moment on one line, as scenarios expect it: the callbacks of
+// all objects in their order, runs of equal data callbacks as one, and what
+// there is.
+func (m moment) describe(lengths bool) string {
+	var words []string
+	for _, c := range m.callbacks {
+		word := c.object
+		if c.kind != "" {
+			word += "." + c.kind
+		}
+		if lengths || c.kind != "r" && c.kind != "w" && c.value != "" {
+			word += ":" + c.value
+		}
+		if !slices.Equal(words[max(len(words)-1, 0):], []string{word}) || lengths {
+			words = append(words, word)
+		}
+	}
+	words = append(words, "|")
+	for _, s := range m.states {
+		words = append(words, s.text)
+	}
+	return strings.Join(words, " ")
+}
+
+func (s *scenario) equal(a, b moment) bool {
+	same := slices.EqualFunc(a.states, b.states, func(a, b state) bool {
+		a.text, b.text = "", ""
+		return a == b
+	})
+	return same && a.fold(s.lengths) == b.fold(s.lengths) && (!s.order || a.sequence() == b.sequence())
+}
+
+// sequence is the order in which objects were called, runs as one.
+func (m moment) sequence() string {
+	m.states = nil
+	return m.describe(false)
 }
 
 // verdict is what a comparison found: the first step at which the sides
-// differ, -1 for none, and the differences of the table that were met.
+// differ, or one of them is not as expected; -1 for none. And the differences
+// of the table whose rules were needed.
 type verdict struct {
 	at           int
 	theirs, ours string
 	met          []int
+	expected     int // steps that were as expected
 }
 
-// compareScenario holds two traces against each other.
-func compareScenario(s scenario, theirs, ours []string) verdict {
-	if slices.Equal(theirs, ours) {
-		return verdict{at: -1}
+func (v verdict) failed() bool { return v.at >= 0 }
+
+// show says what was found in a scenario.
+func (v verdict) show(s scenario) string {
+	text := fmt.Sprintf("step %d: %s\n\tlibevent: %s\n\tbev:      %s", v.at+1, strings.Join(s.steps[v.at], "; "), v.theirs, v.ours)
+	if want, ok := s.theirs[v.at]; ok {
+		text += fmt.Sprintf("\nexpected\n\tlibevent: %s\n\tbev:      %s", want, s.ours[v.at])
 	}
+	return text
+}
+
+// compareScenario holds two traces against each other, and against what the
+// scenario expects of them.
+func compareScenario(s scenario, theirs, ours []string) verdict {
 	p := pairOfTraces{scenario: s}
 	for i := range s.steps {
 		p.theirs = append(p.theirs, parseMoment(theirs[i]))
 		p.ours = append(p.ours, parseMoment(ours[i]))
 	}
-	var v verdict
+	fail := func(v verdict, at int) verdict {
+		v.at = at
+		v.theirs = parseMoment(theirs[at]).describe(s.lengths)
+		v.ours = parseMoment(ours[at]).describe(s.lengths)
+		return v
+	}
+	v := verdict{at: -1}
+	for i, m := range p.theirs {
+		if want, ok := s.theirs[i]; ok {
+			if m.describe(s.lengths) != want || p.ours[i].describe(s.lengths) != s.ours[i] {
+				return fail(v, i)
+			}
+			v.expected++
+		}
+	}
 	wrong := p.mismatches()
 	for _, rule := range scenarioRules {
 		if len(wrong) == 0 {
@@ -120,9 +180,8 @@ func compareScenario(s scenario, theirs, ours []string) verdict {
 		}
 		wrong = left
 	}
-	if v.at = -1; len(wrong) > 0 {
-		v.at = wrong[0]
-		v.theirs, v.ours = theirs[v.at], ours[v.at]
+	if len(wrong) > 0 {
+		return fail(v, wrong[0])
 	}
 	return v
 }
@@ -135,7 +194,8 @@ type pairOfTraces struct {
 
 func (p *pairOfTraces) mismatches() (at []int) {
 	for i := range p.steps {
-		if !p.theirs[i].equal(p.ours[i], p.lengths) {
+		_, expected := p.scenario.theirs[i]
+		if !expected && !p.equal(p.theirs[i], p.ours[i]) {
 			at = append(at, i)
 		}
 	}

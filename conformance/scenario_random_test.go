@@ -17,6 +17,8 @@ type plan struct {
 	below  []string        // those under filters
 	echoes bool            // somebody does
 	drains map[string]bool // all, in its Read callback
+	marked bool            // somebody has a read mark
+	timed  bool            // somebody has a timeout
 	quad   bool            // a filter is, which does not fill up to a mark
 	unread int             // pieces that the peer was sent, at most
 	counts bool            // somebody takes some bytes at each callback
@@ -116,7 +118,7 @@ func (p *plan) equip(u string) {
 	// the other takes some bytes each time, and not both echo.
 	alone := len(p.peers) > 0
 	switch k := p.IntN(5); {
-	case k == 0 && (alone || !p.echoes && !p.counts):
+	case k == 0 && (alone || !p.echoes && !p.counts && !p.marked):
 		p.echoes = true
 		setup = append(setup, "on "+u+" read echo "+u)
 	case k == 1 && (alone || !p.echoes):
@@ -173,6 +175,7 @@ func (p *plan) marks(u string) string {
 		return fmt.Sprintf("marks %s w %d 0", u, p.IntN(50))
 	}
 	low, high := p.IntN(20), 0
+	p.marked = true
 	// Over a pair, libevent happens to take more from the other end before it
 	// looks at the filter's mark.
 	if p.IntN(2) == 0 && !(p.filtered(u) && (len(p.peers) == 0 || p.quad)) {
@@ -191,6 +194,9 @@ func (p *plan) action() {
 		case 0:
 			p.add("peer " + peer + " shut")
 		case 1:
+			if p.echoes {
+				break // what bev cannot echo stays in Input, see difference 23
+			}
 			if p.IntN(2) == 0 {
 				p.add("peer "+peer+" read all", "peer "+peer+" close")
 			} else {
@@ -207,7 +213,8 @@ func (p *plan) action() {
 	}
 	switch p.IntN(17) {
 	case 14:
-		if p.drains[u] {
+		alone := len(p.peers) > 0 || !p.echoes
+		if p.drains[u] && !p.filtered(u) && alone && !p.timed { // see differences 22 and 28
 			p.add(p.marks(u))
 		}
 	case 15:
@@ -216,7 +223,7 @@ func (p *plan) action() {
 		}
 	case 16:
 		if len(p.peers) > 0 && len(p.below) == 0 && p.IntN(3) == 0 {
-			p.add("setfd a new")
+			p.open(u, "setfd a new")
 		}
 	case 0:
 		if p.filtered(u) { // see difference 21
@@ -259,6 +266,7 @@ func (p *plan) action() {
 		if p.high[u] {
 			r = 0 // see difference 27
 		}
+		p.timed = true
 		p.add(fmt.Sprintf("timeouts %s %d %d", u, r, w))
 	case 9:
 		p.add("advance " + p.one("10", "20"))

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"syscall"
 	"time"
@@ -28,11 +29,12 @@ type scenarioSide struct {
 	// the user's would; else they run while the loop does not.
 	inside bool
 
-	self      *object // whose callback runs, for "@"
-	calls     int     // callbacks so far
-	stepStart int     // those before this step
-	refusing  int     // a descriptor bound to an address, not listening there
-	panicked  any     // what a callback panicked with
+	self      *object     // whose callback runs, for "@"
+	calls     int         // callbacks so far
+	stepStart int         // those before this step
+	others    []int       // descriptors that commands have opened for others
+	nofile    unix.Rlimit // as it was before a command changed it
+	panicked  any         // what a callback panicked with
 }
 
 // object is a thing that a scenario has given a name.
@@ -61,12 +63,12 @@ const (
 
 // runScenario runs s and returns the trace, a line for each step.
 func runScenario(s scenario, inside bool) (results []string, err error) {
-	loop, err := bev.NewLoop(&bev.LoopOptions{BlockingWait: true})
+	loop, err := bev.NewLoop(&bev.LoopOptions{BlockingWait: true, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, err
 	}
 	<-time.After(time.Millisecond) // a loop's clock is past zero when it has begun
-	side := &scenarioSide{loop: loop, inside: inside, refusing: -1}
+	side := &scenarioSide{loop: loop, inside: inside}
 	defer side.close()
 	defer func() {
 		if v := recover(); v != nil {
@@ -84,8 +86,9 @@ func (s *scenarioSide) close() {
 	for _, o := range s.objects {
 		o.closePeer()
 	}
-	if s.refusing >= 0 {
-		unix.Close(s.refusing)
+	s.closeOthers()
+	if s.nofile.Cur != 0 {
+		s.descriptors(false)
 	}
 }
 

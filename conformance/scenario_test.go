@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -16,37 +17,62 @@ import (
 type scenario struct {
 	steps [][]string
 
-	// Said by the file, in lines "# lengths" and "# differences: 1, 9".
+	// Said by the file, in lines "# lengths", "# order", "# differences: 1, 9".
 	lengths     bool // compare what the buffers hold at each callback
-	differences []string
+	order       bool // compare the order of callbacks of different objects, too
+	differences []int
+
+	// What each side is to show after a step, by its index, in lines
+	// "libevent: …" and "bev: …" below it. Such a step is not compared.
+	theirs, ours map[int]string
 }
 
 // parseScenario reads a scenario. A line is a step, its commands are separated
-// by semicolons. "on a read: drain a 5, enable a w" stands for a command
+// by semicolons; "repeat 3: " before them makes three equal steps. "on a read: drain a 5, enable a w" stands for a command
 // "on a read …" for each of those after the colon.
 func parseScenario(text string) (s scenario) {
+	s.theirs, s.ours = make(map[int]string), make(map[int]string)
 	for _, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
-		if comment, ok := strings.CutPrefix(line, "#"); ok {
-			comment = strings.TrimSpace(comment)
-			s.lengths = s.lengths || comment == "lengths"
-			if list, ok := strings.CutPrefix(comment, "differences:"); ok {
-				for _, d := range strings.Split(list, ",") {
-					s.differences = append(s.differences, strings.TrimSpace(d))
-				}
+		word, rest, _ := strings.Cut(line, ":")
+		rest = strings.TrimSpace(rest)
+		switch word {
+		case "":
+		case "# lengths":
+			s.lengths = true
+		case "# order":
+			s.order = true
+		case "# differences":
+			for _, d := range strings.Split(rest, ",") {
+				n, _ := strconv.Atoi(strings.TrimSpace(d)) // 0 is no difference, which a test notices
+				s.differences = append(s.differences, n)
 			}
-			continue
+		case "libevent":
+			s.theirs[len(s.steps)-1] = rest
+		case "bev":
+			s.ours[len(s.steps)-1] = rest
+		default:
+			if line[0] != '#' {
+				s.addSteps(line)
+			}
 		}
-		if line == "" {
-			continue
-		}
-		var step []string
-		for _, command := range strings.Split(line, ";") {
-			step = append(step, expandCommand(strings.TrimSpace(command))...)
-		}
-		s.steps = append(s.steps, step)
 	}
 	return s
+}
+
+// addSteps adds what a line says.
+func (s *scenario) addSteps(line string) {
+	times := 1
+	if rest, ok := strings.CutPrefix(line, "repeat "); ok {
+		n, commands, _ := strings.Cut(rest, ":")
+		times, _ = strconv.Atoi(n) // 0 makes no step, and then what follows fails
+		line = strings.TrimSpace(commands)
+	}
+	var step []string
+	for _, command := range strings.Split(line, ";") {
+		step = append(step, expandCommand(strings.TrimSpace(command))...)
+	}
+	s.steps = append(s.steps, slices.Repeat([][]string{step}, times)...)
 }
 
 func expandCommand(command string) (list []string) {
@@ -60,15 +86,8 @@ func expandCommand(command string) (list []string) {
 	return list
 }
 
-// String writes the scenario down for parseScenario.
-func (s scenario) String() string {
-	var b strings.Builder
-	if s.lengths {
-		b.WriteString("# lengths\n")
-	}
-	if len(s.differences) > 0 {
-		fmt.Fprintf(&b, "# differences: %s\n", strings.Join(s.differences, ", "))
-	}
+// lines writes the steps down for parseScenario.
+func (s scenario) lines() (lines []string) {
 	for _, step := range s.steps {
 		line := slices.Clone(step)
 		for i, c := range line {
@@ -76,23 +95,61 @@ func (s scenario) String() string {
 				line[i] = strings.Join(words[:3], " ") + ": " + words[3]
 			}
 		}
-		b.WriteString(strings.Join(line, "; "))
-		b.WriteByte('\n')
+		lines = append(lines, strings.Join(line, "; "))
 	}
-	return b.String()
+	return lines
 }
 
 // alone are commands that run the loop themselves, and so are a step of their
 // own.
 var alone = []string{"await", "advance"}
 
+// check finds commands that cannot be done: shrinking leaves such behind.
 func (s scenario) check() error {
+	made := make(map[string]bool)
 	for i, step := range s.steps {
 		for _, c := range step {
-			op, _, _ := strings.Cut(c, " ")
-			if slices.Contains(alone, op) && len(step) > 1 {
-				return fmt.Errorf("step %d: %s runs the loop and must stand alone", i+1, op)
+			w := strings.Fields(c)
+			if slices.Contains(alone, w[0]) && len(step) > 1 {
+				return fmt.Errorf("step %d: %s runs the loop and must stand alone", i+1, w[0])
 			}
+			for _, object := range objectsOf(w, made) {
+				if !made[object] {
+					return fmt.Errorf("step %d: %q: there is no %s", i+1, c, object)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// objectsOf gives the names of the objects that a command needs, and notes
+// those that it makes.
+func objectsOf(w []string, made map[string]bool) (needs []string) {
+	switch w[0] {
+	case "when":
+		return objectsOf(w[3:], made)
+	case "await", "advance", "nofiles", "files":
+	case "socket", "tcp", "nofd":
+		made[w[1]] = true
+	case "pair", "linked":
+		made[w[1]], made[w[2]] = true, true
+	case "listen":
+		made[w[1]] = true
+		for i := 1; i < 10; i++ {
+			made[fmt.Sprintf("%s%d", w[1], i)] = true // those that it accepts
+		}
+	case "filter":
+		made[w[1]] = true
+		return w[2:3]
+	case "call":
+		made[w[1]] = true
+		return w[2:3]
+	case "dial":
+		made[w[1]] = true
+	default:
+		if len(w) > 1 {
+			return w[1:2]
 		}
 	}
 	return nil

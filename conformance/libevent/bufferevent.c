@@ -12,15 +12,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct event_base *base;
+static struct ev_token_bucket_cfg *rate;
 static struct object objects[OBJECTS];
 static int count;
 static int refusing = -1; /* bound to an address, not listening there */
+static int filler = -1; /* waits there for an accept that does not come */
 
 struct object *
 find(const char *name)
@@ -70,6 +74,26 @@ gone(struct object *o)
 	}
 }
 
+/* descriptors lets the process have no more than it has now, or as many as
+ * before. */
+static void
+descriptors(int no_more)
+{
+	static struct rlimit before;
+	struct rlimit now;
+
+	if (before.rlim_cur == 0 && getrlimit(RLIMIT_NOFILE, &before) != 0)
+		die("getrlimit: %s", strerror(errno));
+	now = before;
+	if (no_more) {
+		int lowest = dup(0);
+		close(lowest);
+		now.rlim_cur = lowest;
+	}
+	if (setrlimit(RLIMIT_NOFILE, &now) != 0)
+		die("setrlimit: %s", strerror(errno));
+}
+
 void
 forget_objects(void)
 {
@@ -90,6 +114,8 @@ forget_objects(void)
 	}
 	count = 0;
 	close_fd(&refusing);
+	close_fd(&filler);
+	descriptors(0);
 	if (base) /* what was freed goes in the loop */
 		event_base_loop(base, EVLOOP_NONBLOCK);
 }
@@ -104,6 +130,8 @@ options(void)
 		const char *w = word();
 		if (strcmp(w, "defer") == 0)
 			o |= BEV_OPT_DEFER_CALLBACKS;
+		else if (strcmp(w, "limits") == 0)
+			continue; /* what bev bounds, libevent does not */
 		else
 			die("unknown option %s", w);
 	}
@@ -169,6 +197,20 @@ address_of(const char *name)
 		fd = refusing = socket(AF_INET, SOCK_STREAM, 0);
 		if (bind(fd, (void *)&a, len) != 0)
 			die("bind: %s", strerror(errno));
+	} else if (strcmp(name, "nowhere") == 0) {
+		a.sin_addr.s_addr = htonl(INADDR_ALLHOSTS_GROUP);
+		a.sin_port = htons(9);
+		return a; /* multicast: connect(2) says ENETUNREACH */
+	} else if (strcmp(name, "full") == 0) {
+		/* One caller fills the queue, and the next is not answered. */
+		close_fd(&refusing);
+		close_fd(&filler);
+		fd = refusing = socket(AF_INET, SOCK_STREAM, 0);
+		filler = socket(AF_INET, SOCK_STREAM, 0);
+		if (bind(fd, (void *)&a, len) || listen(fd, 0) ||
+		    getsockname(fd, (void *)&a, &len) ||
+		    connect(filler, (void *)&a, len))
+			die("full: %s", strerror(errno));
 	} else {
 		fd = evconnlistener_get_fd(find(name)->listener);
 	}
@@ -193,6 +235,7 @@ make_listener(struct object *o)
 	    (void *)&a, sizeof a);
 	if (!o->listener)
 		die("listen: %s", strerror(errno));
+	evconnlistener_set_error_cb(o->listener, on_accept_error);
 }
 
 static void
@@ -204,6 +247,29 @@ caller(struct object *o, const char *listener)
 	if (connect(o->peer, (void *)&a, sizeof a) != 0)
 		die("connect: %s", strerror(errno));
 	evutil_make_socket_nonblocking(o->peer);
+}
+
+/* dial connects to a listener, to "none", where nobody listens, to "nowhere",
+ * which connect(2) refuses at once, or to "full", which does not answer. With
+ * "within 50" that may take 50 milliseconds. */
+static void
+dial(struct object *o, const char *to)
+{
+	struct sockaddr_in a = address_of(to);
+	struct timeval within = {0, 0};
+
+	if (more()) {
+		long ms;
+		word();
+		ms = word_int();
+		within.tv_sec = ms / 1000;
+		within.tv_usec = ms % 1000 * 1000;
+	}
+	adopt(o, -1, 0);
+	if (evutil_timerisset(&within))
+		bufferevent_set_timeouts(o->bev, NULL, &within);
+	if (bufferevent_socket_connect(o->bev, (void *)&a, sizeof a) != 0)
+		put(&trace, " %s.returns:-1", o->name);
 }
 
 /* creation does the commands that make objects; 0 if op is not one. */
@@ -250,12 +316,8 @@ creation(const char *op)
 		o = make(word());
 		caller(o, word());
 	} else if (strcmp(op, "dial") == 0) {
-		struct sockaddr_in a;
 		o = make(word());
-		a = address_of(word());
-		adopt(o, -1, options());
-		if (bufferevent_socket_connect(o->bev, (void *)&a, sizeof a))
-			die("connect fails at once: %s", strerror(errno));
+		dial(o, word());
 	} else {
 		return 0;
 	}
@@ -400,6 +462,18 @@ write_to(struct object *o, const char *op)
 	}
 }
 
+/* limit_rate limits writing to n bytes a second. Its configuration has to live
+ * as long as the connection does. */
+static void
+limit_rate(struct object *o, long n)
+{
+	struct timeval tick = {1, 0};
+
+	ev_token_bucket_cfg_free(rate);
+	rate = ev_token_bucket_cfg_new(n, n, n, n, &tick);
+	bufferevent_set_rate_limit(o->bev, rate);
+}
+
 /* doing does the commands to objects; 0 if op is not one. What is gone is left
  * alone: the command has no object any more. */
 static int
@@ -451,6 +525,21 @@ doing(const char *op)
 		free_one(o);
 	} else if (IS("setfd")) {
 		set_fd(o);
+	} else if (IS("finish")) {
+		bufferevent_free(o->bev); /* the nearest that there is */
+		gone(o);
+	} else if (IS("input")) {
+		long n = word_int();
+		evbuffer_add(bufferevent_get_input(o->bev), next(&o->written, n), n);
+	} else if (IS("cut")) {
+		evbuffer_drain(bufferevent_get_output(o->bev), word_int());
+	} else if (IS("rate")) {
+		limit_rate(o, word_int());
+	} else if (IS("nodelay")) {
+		int on = 0;
+		socklen_t len = sizeof on;
+		getsockopt(o->fd, IPPROTO_TCP, TCP_NODELAY, &on, &len);
+		put(&trace, " %s.nodelay:%d", o->name, on);
 	} else if (IS("pause")) {
 		evconnlistener_disable(o->listener);
 	} else if (IS("resume")) {
@@ -593,6 +682,10 @@ object_commands(const char *op)
 {
 	if (strcmp(op, "when") == 0)
 		when();
+	else if (strcmp(op, "nofiles") == 0)
+		descriptors(1);
+	else if (strcmp(op, "files") == 0)
+		descriptors(0);
 	else if (strcmp(op, "on") == 0)
 		on();
 	else if (strcmp(op, "peer") == 0)

@@ -119,6 +119,17 @@ on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa,
 	run_commands(c, &o->on[ACCEPT]);
 }
 
+void
+on_accept_error(struct evconnlistener *l, void *arg)
+{
+	struct object *o = arg;
+	int err = errno;
+
+	(void)l;
+	called();
+	put(&trace, " %s.x:%s", o->name, strerrorname_np(err));
+}
+
 /* pass runs the loop once and reports whether something happened. */
 static int
 pass(uint64_t *last)

@@ -50,6 +50,7 @@ extern struct out trace; /* of the step under way */
 extern unsigned long callbacks; /* run so far */
 void listen_for(struct object *o, const char *which);
 void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int len, void *arg);
+void on_accept_error(struct evconnlistener *l, void *arg);
 void add_commands(struct object *o, enum when when, const char *line);
 void run_commands(struct object *self, struct script *s);
 extern struct object *self; /* whose callback runs, for "@" */

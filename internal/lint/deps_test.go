@@ -25,6 +25,7 @@ var arrows = []arrow{
 	{"conformance", []string{".", "buffer", "bevtls", "bevtest"}},
 	{"bench", []string{".", "buffer", "bevtls"}},
 	{"bevtls", []string{".", "buffer"}},
+	{"bevfilter", []string{".", "buffer"}},
 	// bevtest puts a simulated network in the place of the kernel, and so has
 	// to know the contract that the kernel's backends fulfil.
 	{"bevtest", []string{".", "buffer", "internal/poll", "internal/sys", "internal/timer"}},
@@ -95,7 +96,7 @@ var outside = map[string]string{
 }
 
 // otherModules have a go.mod of their own, and choose for themselves.
-var otherModules = []string{"cmd", "bench", "conformance", "tools"}
+var otherModules = []string{"cmd", "bench", "bevfilter", "conformance", "tools"}
 
 // checkOutside keeps users' dependency trees as small as we promise: the
 // standard library, and golang.org/x/sys where the kernel is called.

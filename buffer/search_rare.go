@@ -1,0 +1,168 @@
+package buffer
+
+import "bytes"
+
+// The search by a rare byte: look for the byte of the needle that is least likely in what Buffers hold, with IndexByte,
+// which is the fastest loop that Go has, and compare around it. Most bytes are never looked at a second time.
+//
+// What is likely depends on the text. A byte that turns up more often than each 512 bytes, from where on the hits cost
+// more than the bytes between them, is replaced by the next one of the needle, and after three the best stays.
+//
+// Who chooses the bytes can make every one a false hit. Each is charged for, and when they have cost more than a
+// sixteenth of the bytes behind them, searching goes on with a method whose time does not depend on the bytes.
+const (
+	probes     = 3  // bytes of the needle that are tried
+	probeFree  = 16 // false hits before a byte is judged
+	probeShift = 9  // one more is free for each 512 bytes
+	lastFree   = 32 // the same for the byte that stays
+	lastShift  = 4
+	hitChunk   = 32 // a comparison is charged once more for each 32 bytes that it may look at
+)
+
+// A hunt is a search by a rare byte under way. The needle is not in it, so that a needle may stay on its owner's stack.
+type hunt struct {
+	b    *Buffer
+	back place // a segment in memory that no match to come begins before: borders are crossed from here
+
+	// Of the byte that is looked for now:
+	rare  int // its index in the needle
+	from  int // no match begins before this position
+	hits  int // what false hits have cost
+	free  int // what they may cost, and
+	shift int // one more for each 1<<shift bytes
+}
+
+// indexRare is index for needles of two bytes or more.
+func (b *Buffer) indexRare(what []byte, at place, from, to int) int {
+	h := hunt{b: b, back: at, free: probeFree, shift: probeShift, rare: rarest(what, 0)}
+	best, fewest := h.rare, 0.0
+	for try := 1; ; try++ {
+		h.from, h.hits = from, 0
+		pos, found := h.run(what, to)
+		if found || pos < 0 {
+			return pos
+		}
+		if try > probes { // the best of them was not good enough
+			at = b.place(h.back, pos)
+			if len(what) <= shortNeedle {
+				return b.indexShort(what, at, pos, to)
+			}
+			return b.indexLong(what, at, pos, to)
+		}
+		if often := float64(h.hits) / float64(pos-from); try == 1 || often < fewest {
+			best, fewest = h.rare, often
+		}
+		from = pos
+		if try < probes {
+			h.rare = rarest(what, int(frequency[what[h.rare]])+1)
+		}
+		if try == probes || h.rare < 0 {
+			h.rare, h.free, h.shift, try = best, lastFree, lastShift, probes
+		}
+	}
+}
+
+// run looks for what from h.from on by its byte h.rare. It returns the position of a match and true; or -1 if there is
+// none; or, when there are too many false hits, the position to go on from.
+func (h *hunt) run(what []byte, to int) (pos int, found bool) {
+	first, last := h.from+h.rare, to-(len(what)-1-h.rare) // the rare byte lies between
+	for at := h.b.place(h.back, first); at.s != nil && at.start < last; at = at.next() {
+		if at.s.kind == kindFile {
+			if at = h.b.loaded(max(at.start, first)); at.s == nil {
+				break
+			}
+		}
+		if pos, found = h.segment(what, at, first, last); pos >= 0 {
+			return pos, found
+		}
+	}
+	return -1, false
+}
+
+// segment is run for the rare byte in one segment, between the positions first and last; -1: go on behind it.
+func (h *hunt) segment(what []byte, at place, first, last int) (pos int, found bool) {
+	p, rare := at.s.buf[at.s.r:at.s.w], what[h.rare]
+	q := p[:min(len(p), last-at.start)] // where the rare byte may be; p is where its neighbours are
+	near := h.rare + 1                  // the neighbour that is looked at first: it differs nearly always, and costs no call
+	if near == len(what) {
+		near -= 2
+	}
+	next := what[near]
+	for i := max(first-at.start, 0); i < len(q); i++ {
+		k := bytes.IndexByte(q[i:], rare)
+		if k < 0 {
+			break
+		}
+		i += k
+		start := i - h.rare
+		h.hits++
+		if end := start + len(what); start < 0 || end > len(p) {
+			if h.crosses(what, at.start+start) {
+				return at.start + start, true
+			}
+			h.hits += len(what) / hitChunk
+		} else if p[start+near] == next {
+			if string(p[start:end]) == string(what) {
+				return at.start + start, true
+			}
+			h.hits += len(what) / hitChunk
+		}
+		if h.hits > h.free && h.hits > h.free+(at.start+start-h.from)>>h.shift {
+			return at.start + start + 1, false
+		}
+	}
+	return -1, false
+}
+
+// crosses reports whether what begins at pos and goes on over one border or more. Positions only grow from one call to
+// the next.
+func (h *hunt) crosses(what []byte, pos int) bool {
+	at := h.b.place(h.back, pos)
+	if at.s == nil {
+		return false // a file range that cannot be read
+	}
+	h.back = at
+	for end := pos + len(what); ; at = at.next() {
+		if at.s.kind == kindFile {
+			if at = h.b.loaded(max(at.start, pos)); at.s == nil {
+				return false
+			}
+		}
+		p := at.piece(pos, end)
+		if !bytes.Equal(p, what[:len(p)]) {
+			return false
+		}
+		if what = what[len(p):]; len(what) == 0 {
+			return true
+		}
+	}
+}
+
+// rarest returns the index of the byte of what that is the least frequent by [frequency], of those with a rank of at
+// least least; -1 if there are none. Of equal ones it is the last, because a hit there has its match behind it, in the
+// same segment more often than not.
+func rarest(what []byte, least int) int {
+	at, lowest := -1, 256
+	for i, c := range what {
+		if rank := int(frequency[c]); rank <= lowest && rank >= least {
+			at, lowest = i, rank
+		}
+	}
+	return at
+}
+
+// frequency ranks bytes by how often they are seen in what Buffers hold: protocols with words in them, JSON, HTML,
+// English, program text, and binary data, in which zero leads by far. Only the order counts, and a wrong one costs
+// time, never correctness.
+var frequency = ranks()
+
+// ranks gives the listed bytes ranks from the most frequent downwards and all others, which are seen in binary data
+// only, the lowest.
+func ranks() (rank [256]uint8) {
+	const seen = " etarinosl\\ncdu,\\x00pmfh=g.-()\\"\\t0:/yb1\\rw2_v;k3SITCPRNOD4568F79{}LM<>x*H" +
+		"BUAEGW[]'Kj\\xffV|&z+Y!qX\\x01JZ\\\\#@%?\\x02$`Q\\x03\\x04^~"
+	for i := range len(seen) {
+		rank[seen[i]] = uint8(len(seen) - i)
+	}
+	return rank
+}
