@@ -128,7 +128,7 @@ func TestCloseInTheAcceptFunction(t *testing.T) {
 
 func TestCloseInTimersAndPostedCallsAndHandles(t *testing.T) {
 	r := run(t, nil)
-	for i, how := range []func(c *bev.Conn, h bev.Handle){
+	for _, how := range []func(c *bev.Conn, h bev.Handle){
 		func(c *bev.Conn, _ bev.Handle) { r.l.AfterFunc(0, func() { closeTwice(t, c) }) },
 		func(c *bev.Conn, _ bev.Handle) { r.l.Post(func() { closeTwice(t, c) }) },
 		func(_ *bev.Conn, h bev.Handle) { h.Do(func(c *bev.Conn) { closeTwice(t, c) }) },
@@ -141,7 +141,6 @@ func TestCloseInTimersAndPostedCallsAndHandles(t *testing.T) {
 		r.on(func() { how(c, c.Handle()) })
 		r.wantClosed(c, "closed")
 		p.wantEOF("output is dropped")
-		_ = i
 	}
 }
 

@@ -116,7 +116,7 @@ func TestAConnIsRegisteredOnce(t *testing.T) {
 		t.Errorf("%d epoll_ctl for the lives of %d connections, want one each", n, conns)
 	}
 
-	c, p := r.accept(nil, nil)
+	c, _ := r.accept(nil, nil)
 	r.settle()
 	f.reset()
 	for range 10 {
@@ -126,7 +126,6 @@ func TestAConnIsRegisteredOnce(t *testing.T) {
 	if n := f.total() - f.count(sys.OpEpollWait, sys.OpWake); n != 0 {
 		t.Errorf("%d calls to stop and go on ten times, want none", n)
 	}
-	_ = p
 }
 
 func TestAnEchoAllocatesNothing(t *testing.T) {

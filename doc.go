@@ -49,6 +49,10 @@
 // kernel. See [ConnOptions] for the numbers. A Conn that stands still costs no
 // CPU time and has no running timeout in that direction.
 //
+// [LoopOptions] has a MemoryBudget for all Conns of a Loop together, which
+// stops those first who hold most. [Conn.SetRateLimit] and [RateGroup] bound
+// bytes per second, of one Conn and of many.
+//
 // # Portability
 //
 //	Linux                                     epoll, edge-triggered; measured

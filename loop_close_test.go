@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"syscall"
@@ -50,7 +51,7 @@ func TestCloseOfALoopInEveryState(t *testing.T) {
 			if _, err := r.l.Watch(pr, bev.Reading, func(*bev.Watch, bev.Dir) {}); err != nil {
 				t.Fatal(err)
 			}
-			r.l.Notify(func(s1 osSignal) {}, syscall.SIGUSR1)
+			r.l.Notify(func(os.Signal) {}, syscall.SIGUSR1)
 			r.l.AfterFunc(time.Hour, func() { t.Error("a timer of a closed Loop has run") })
 			ln := r.listen("tcp", "127.0.0.1:0", func(*bev.Conn) {}, nil)
 			h := c.Handle()

@@ -11,10 +11,6 @@ import (
 	"github.com/bevgo/bev"
 )
 
-// osSignal is os.Signal, for the tests in files that need package os for
-// nothing else.
-type osSignal = os.Signal
-
 // raise sends sig to this process.
 func raise(t *testing.T, sig syscall.Signal) {
 	t.Helper()

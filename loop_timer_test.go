@@ -86,7 +86,7 @@ func TestTimerOfNoLengthRunsInTheNextTick(t *testing.T) {
 			left := 3
 			var again func()
 			again = func() {
-				tr.add("tick %v", r.l.Stats().Ticks > 0)
+				tr.add("timer")
 				if left--; left > 0 {
 					before := r.l.Stats().Ticks
 					r.l.AfterFunc(d, func() {
@@ -100,7 +100,7 @@ func TestTimerOfNoLengthRunsInTheNextTick(t *testing.T) {
 			r.l.AfterFunc(d, again)
 			tr.add("AfterFunc has returned")
 		})
-		tr.want("AfterFunc has returned", "tick true", "tick true", "tick true")
+		tr.want("AfterFunc has returned", "timer", "timer", "timer")
 	}
 }
 

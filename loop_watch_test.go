@@ -118,7 +118,7 @@ func TestSeveralWatchesOfOneDescriptor(t *testing.T) {
 	defer syscall.Close(fd)
 	reading := r.watch(fd, bev.Reading, func(_ *bev.Watch, ready bev.Dir) { tr.add("a %v %s", ready, readSome(t, fd, 10)) })
 	r.wantIdle("there is nothing to read, and nobody asks for room")
-	writing := r.watch(fd, bev.Writing, func(w *bev.Watch, ready bev.Dir) {
+	r.watch(fd, bev.Writing, func(w *bev.Watch, ready bev.Dir) {
 		tr.add("b %v", ready)
 		w.Stop()
 	})
@@ -126,9 +126,8 @@ func TestSeveralWatchesOfOneDescriptor(t *testing.T) {
 	r.wantIdle("the one that asked for room has stopped")
 	p.send("x")
 	tr.want("a reading x")
-	_ = writing
 
-	both := r.watch(fd, bev.Both, func(w *bev.Watch, ready bev.Dir) {
+	r.watch(fd, bev.Both, func(w *bev.Watch, ready bev.Dir) {
 		if ready&bev.Writing != 0 {
 			tr.add("c %v", ready)
 			w.Stop()
@@ -139,7 +138,6 @@ func TestSeveralWatchesOfOneDescriptor(t *testing.T) {
 	p.send("y")
 	r.wantIdle("all have stopped")
 	tr.wantNothing("all have stopped")
-	_ = both
 }
 
 func TestWatchStoppedByAnotherOfTheSameDescriptor(t *testing.T) {
@@ -184,7 +182,7 @@ func TestWatchOfARegularFileIsAlwaysReady(t *testing.T) {
 	f := sample(t, 10)
 	fd := int(f.Fd())
 	calls := 0
-	w := r.watch(fd, bev.Reading, func(w *bev.Watch, ready bev.Dir) {
+	r.watch(fd, bev.Reading, func(w *bev.Watch, ready bev.Dir) {
 		if ready != bev.Reading {
 			t.Errorf("ready for %v, asked for reading", ready)
 		}
@@ -198,7 +196,6 @@ func TestWatchOfARegularFileIsAlwaysReady(t *testing.T) {
 	})
 	tr.want("4", "4", "2", "end")
 	r.wantIdle("the Watch was stopped")
-	_ = w
 
 	// Others have their turn meanwhile, and a second Watch has its own.
 	var first, second int

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -115,35 +116,6 @@ func TestPanicInACallbackOfAConnEndsThatConnOnly(t *testing.T) {
 	}
 }
 
-func TestPanicInTheAcceptFunctionEndsItsConnOnly(t *testing.T) {
-	told := newPanics()
-	r := run(t, &bev.LoopOptions{OnPanic: told.told})
-	tr := r.trace()
-	release := r.hold()
-	calls := 0
-	ln := r.listen("tcp", "127.0.0.1:0", func(c *bev.Conn) {
-		c.SetCallbacks(tr.callbacks(everything))
-		c.Enable(bev.Both)
-		c.Trigger(bev.Both, 0)
-		if calls++; calls == 2 {
-			panic("boom at accept")
-		}
-		c.WriteBuffer(c.Input())
-		echo(c)
-	}, nil)
-	first, second, third := r.call(ln), r.call(ln), r.call(ln)
-	release()
-	told.want(t, "boom at accept")
-	second.wantReset("its accept function panicked")
-	for _, p := range []*peer{first, third} {
-		p.sendN(1000)
-		p.wantN(1000)
-	}
-	if s := r.settle(); s.Conns != 2 || s.Panics != 1 {
-		t.Fatalf("%d connections are open and %d panics counted, want 2 and 1", s.Conns, s.Panics)
-	}
-}
-
 func TestPanicElsewhereLeavesTheLoopAlive(t *testing.T) {
 	for at, cause := range map[string]func(r *rig, boom func()){
 		"timer": func(r *rig, boom func()) { r.on(func() { r.l.AfterFunc(0, boom) }) },
@@ -157,7 +129,7 @@ func TestPanicElsewhereLeavesTheLoopAlive(t *testing.T) {
 			r.watch(int(sample(r.t, 1).Fd()), bev.Reading, func(*bev.Watch, bev.Dir) { boom() })
 		},
 		"signal": func(r *rig, boom func()) {
-			r.on(func() { r.l.Notify(func(osSignal) { boom() }, syscall.SIGUSR1) })
+			r.on(func() { r.l.Notify(func(os.Signal) { boom() }, syscall.SIGUSR1) })
 			raise(r.t, syscall.SIGUSR1)
 		},
 	} {
@@ -319,26 +291,6 @@ func TestPanicsAreLoggedWhereNobodyIsTold(t *testing.T) {
 	}
 	if n := r.settle().Panics; n != 1 {
 		t.Fatalf("%d panics are counted, want 1", n)
-	}
-}
-
-func TestOnPanicMayPanic(t *testing.T) {
-	log := new(logBook)
-	r := run(t, &bev.LoopOptions{Logger: log.logger(), OnPanic: func(any, []byte) { panic("again") }})
-	r.l.Post(func() { panic("boom") })
-	r.settle()
-	if a, b := log.lines("panic=boom"), log.lines("panic=again"); len(a) != 1 || len(b) != 1 {
-		t.Fatalf("the log has %d and %d lines of the two panics, want one each", len(a), len(b))
-	}
-}
-
-func TestPanicErrorUnwrapsToWhatWasPanickedWith(t *testing.T) {
-	err := error(&bev.PanicError{Value: syscall.EIO})
-	if !errors.Is(err, syscall.EIO) || !strings.HasPrefix(err.Error(), "bev: ") {
-		t.Errorf("%v is not EIO, or not in bev's words", err)
-	}
-	if err := (&bev.PanicError{Value: "text"}); err.Unwrap() != nil || !strings.Contains(err.Error(), "text") {
-		t.Errorf("%v unwraps to %v", err, err.Unwrap())
 	}
 }
 

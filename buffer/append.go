@@ -64,11 +64,11 @@ func (b *Buffer) AppendOwned(p []byte, release func()) {
 		return
 	}
 	var s *segment
-	if b.mem == nil {
+	if b.owner == nil {
 		s, _ = headers.Get().(*segment) // with a call less
 	}
 	if s == nil {
-		s = b.mem.header()
+		s = b.pool().header()
 	}
 	s.kind, s.class, s.release = kindOwned, classNone, release
 	s.buf, s.w = p[:len(p):len(p)], len(p)
@@ -94,7 +94,7 @@ func (b *Buffer) Prepend(p []byte) {
 		p = p[:n-k]
 	}
 	for len(p) > 0 { // from the last piece to the first
-		s := b.mem.segment(classFor(b.n, len(p)))
+		s := b.pool().segment(classFor(b.n, len(p)))
 		k := min(len(p), len(s.buf))
 		s.w = len(s.buf) // bytes at the end, so that the next Prepend finds its room before them
 		s.r = s.w - k
@@ -175,13 +175,13 @@ func (b *Buffer) fresh(n int) *segment {
 	if e := b.ext; e != nil && e.spare != nil && (e.grown || n >= len(e.spare.buf)>>2) {
 		return e.takeSpare() // a large piece that was reserved and not committed must not end up with ten bytes
 	}
-	return b.mem.segment(classFor(b.n, n))
+	return b.pool().segment(classFor(b.n, n))
 }
 
 // smallest returns a segment of the smallest size; it is Pool.segment(0) with fewer calls between.
 func (b *Buffer) smallest() *segment {
-	if b.mem != nil {
-		return b.mem.segment(0)
+	if b.owner != nil {
+		return b.pool().segment(0)
 	}
 	if s, _ := shared[0].Get().(*segment); s != nil {
 		return s

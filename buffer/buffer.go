@@ -28,8 +28,7 @@ type Buffer struct {
 	_          noCopy
 	head, tail *segment
 	n          int
-	owner      Owner  // set by SetOwner; nil: nobody told
-	mem        *Pool  // the Owner's; nil: the package's pools
+	owner      Owner  // set by SetOwner; nil: the package's pools, nobody told
 	ext        *extra // rare state; nil in nearly every Buffer
 }
 
@@ -39,7 +38,7 @@ type Buffer struct {
 // a comparable type, usually a pointer.
 type Owner interface {
 	// BufferPool returns the Pool that the Buffer takes memory from and gives it back to; nil means the pools of
-	// the package. It is asked once, by [Buffer.SetOwner].
+	// the package.
 	BufferPool() *Pool
 
 	// BufferChanged is called once after each method that changed Len, when the change is complete, with the
@@ -61,10 +60,7 @@ func (*noCopy) Unlock() {}
 // Before a Buffer goes to another goroutine its Owner must be taken off: the Owner's Pool has no locks.
 func (b *Buffer) SetOwner(o Owner) {
 	b.Settle()
-	b.owner, b.mem = o, nil
-	if o != nil {
-		b.mem = o.BufferPool()
-	}
+	b.owner = o
 }
 
 // Owner returns what [Buffer.SetOwner] set, or nil.
@@ -203,11 +199,19 @@ func (b *Buffer) shrink() {
 
 // replace puts a segment of the right size in the place of s, whose memory is ours and which follows prev (nil: none).
 func (b *Buffer) replace(prev, s *segment) {
-	p, next := b.mem, s.next
+	p, next := b.pool(), s.next
 	g := p.sized(s.len())
 	g.w = copy(g.buf, s.buf[s.r:s.w])
 	b.splice(prev, &Buffer{head: g, tail: g}, next)
 	p.put(s)
+}
+
+// pool is where b takes memory from and gives it back to; nil means the package's pools.
+func (b *Buffer) pool() *Pool {
+	if p, ok := b.owner.(*Pool); ok || b.owner == nil {
+		return p // one comparison instead of a call through an interface, which half of a small append would be
+	}
+	return b.owner.BufferPool()
 }
 
 // changed tells those who want to know that bytes came or went. It is the last thing that a method does.
@@ -222,6 +226,9 @@ func (b *Buffer) notify(added, removed int) {
 		return
 	}
 	if b.ext == nil {
+		if _, ok := b.owner.(*Pool); ok {
+			return // it wants to know nothing
+		}
 		b.owner.BufferChanged(b, added, removed)
 		return
 	}

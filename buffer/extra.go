@@ -40,7 +40,7 @@ func (b *Buffer) own() *extra {
 	if e != nil && !e.static {
 		return e
 	}
-	own := b.mem.extra()
+	own := b.pool().extra()
 	if e != nil {
 		own.frozen = e.frozen
 	}
@@ -56,7 +56,7 @@ func (b *Buffer) disown() {
 		e.callbacks != nil || e.schedule != nil || e.pending {
 		return
 	}
-	p := b.mem
+	p := b.pool()
 	if p == nil {
 		return
 	}

@@ -158,7 +158,7 @@ func (b *Buffer) AppendFileRange(f *File, off, n int64) error {
 		return nil
 	}
 	f.refs.Add(1)
-	s := b.mem.header()
+	s := b.pool().header()
 	s.kind, s.from = kindFile, f
 	s.r, s.w = int(off), int(off+n)
 	b.link(s)
@@ -233,7 +233,7 @@ func (b *Buffer) load(list *Buffer, s *segment, n int) error {
 	if b.ext != nil {
 		b.ext.touch()
 	}
-	p, f := b.mem, s.from.(*File)
+	p, f := b.pool(), s.from.(*File)
 	for n > 0 {
 		g := p.segment(classFor(list.n, min(n, maxSegment)))
 		k, err := f.readAt(g.buf[:min(n, len(g.buf))], s.r)

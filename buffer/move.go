@@ -67,7 +67,7 @@ func (b *Buffer) join(s *segment) {
 	k := copy(t.buf[t.w:], s.buf[s.r:s.w])
 	t.w += k
 	b.n += k
-	b.mem.put(s)
+	b.pool().put(s)
 }
 
 // Move moves up to n bytes from src's front to b's back and returns how many: n, or src's Len if that is less. Whole
@@ -127,7 +127,7 @@ const shareMin = 512
 func (b *Buffer) cut(dst *Buffer, k int) {
 	s := b.head
 	if s.kind == kindFile || k >= shareMin && s.kind != kindPooled && s.kind != kindLent {
-		dst.link(s.view(s.r, s.r+k, dst.mem))
+		dst.link(s.view(s.r, s.r+k, dst.pool()))
 		s.r += k
 		b.n -= k
 		return
@@ -137,7 +137,7 @@ func (b *Buffer) cut(dst *Buffer, k int) {
 		b.unlinkHead()
 		var list Buffer
 		for rest := s.buf[s.r+k : s.w]; len(rest) > 0; {
-			g := b.mem.segment(classFor(list.n, len(rest)))
+			g := b.pool().segment(classFor(list.n, len(rest)))
 			g.w = copy(g.buf, rest)
 			rest = rest[g.w:]
 			list.link(g)
@@ -200,7 +200,7 @@ func (b *Buffer) Share(src *Buffer) int {
 		src.ext.touch() // what was reserved was the room of a segment that may not be written any more
 	}
 	b.mustHold(n)
-	p, last := b.mem, src.tail
+	p, last := b.pool(), src.tail
 	for s := src.head; ; s = s.next {
 		b.link(s.view(s.r, s.w, p))
 		if s == last {

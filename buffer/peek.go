@@ -51,10 +51,13 @@ func (b *Buffer) PeekFrom(dst [][]byte, from, n int) int {
 	i := 0
 	for ; i < len(dst); i++ {
 		buf, r, w := s.buf, s.r, s.w
-		if r < 0 || r >= w || w > cap(buf) { // a file range, which has no buf; this spares the bounds checks, and
-			break // with >= the masking of a pointer that an empty slice would need
+		if r < 0 || r > w || w > cap(buf) { // a file range, which has no buf; this spares the bounds checks
+			break
 		}
-		p := buf[r:w:w]
+		p := buf[:w:w]
+		if r != 0 { // most begin at 0, and slicing from elsewhere costs four instructions more
+			p = p[r:]
+		}
 		if len(p) >= n {
 			dst[i] = p[:n:n]
 			i++
@@ -146,7 +149,7 @@ func (b *Buffer) PullUp(n int) []byte {
 // pullUp gathers the first n bytes, which span more than one segment, in one: the first, if all of its memory is
 // enough, else a new one. What is dropped is dropped last, because a release function may come back to b.
 func (b *Buffer) pullUp(n int) []byte {
-	p, s := b.mem, b.head
+	p, s := b.pool(), b.head
 	gone := s
 	if s.kind == kindPooled && len(s.buf) >= n {
 		if gone = s.next; len(s.buf)-s.r < n {
@@ -212,7 +215,7 @@ func (b *Buffer) copyOut(p []byte, from int) (n int, err error) {
 // copyFile fills p from byte from of f's range on. The bytes come by way of memory of ours: p must not be handed to a
 // reader, or every caller's array would have to be allocated, file ranges or not.
 func (b *Buffer) copyFile(p []byte, f *File, from int) (n int, err error) {
-	pool := b.mem
+	pool := b.pool()
 	g := pool.segment(min(classUp(len(p)), classes-1))
 	for n < len(p) && err == nil {
 		var k int

@@ -54,9 +54,9 @@ func (b *Buffer) ReserveInto(dst [][]byte, n int) int {
 	for last := &e.spare; rest > 0; filled++ {
 		var s *segment
 		if filled == len(dst)-1 || rest <= maxSegment {
-			s = b.mem.sized(rest)
+			s = b.pool().sized(rest)
 		} else {
-			s = b.mem.segment(classes - 1)
+			s = b.pool().segment(classes - 1)
 		}
 		*last, last = s, &s.next
 		k := min(len(s.buf), rest)
@@ -141,6 +141,6 @@ func (b *Buffer) expand(n int) {
 	b.mustHold(n)
 	if e := b.ext; e == nil || e.spare == nil || len(e.spare.buf) < n {
 		b.dropSpare()
-		b.own().spare = b.mem.sized(n)
+		b.own().spare = b.pool().sized(n)
 	}
 }

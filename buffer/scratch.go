@@ -108,7 +108,7 @@ func (b *Buffer) Settle() {
 
 // settle replaces the lent segment s, which follows prev (nil: none), and returns the last of its replacements.
 func (b *Buffer) settle(prev, s *segment) *segment {
-	loan, p, next := s.from.(*Scratch), b.mem, s.next
+	loan, p, next := s.from.(*Scratch), b.pool(), s.next
 	var list Buffer // its replacement, possibly nothing
 	if 4*s.len() >= 3*len(loan.mem) {
 		g := p.sized(len(loan.mem)) // the same size: both are a size class, or made to measure

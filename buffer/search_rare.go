@@ -159,8 +159,8 @@ var frequency = ranks()
 // ranks gives the listed bytes ranks from the most frequent downwards and all others, which are seen in binary data
 // only, the lowest.
 func ranks() (rank [256]uint8) {
-	const seen = " etarinosl\\ncdu,\\x00pmfh=g.-()\\"\\t0:/yb1\\rw2_v;k3SITCPRNOD4568F79{}LM<>x*H" +
-		"BUAEGW[]'Kj\\xffV|&z+Y!qX\\x01JZ\\\\#@%?\\x02$`Q\\x03\\x04^~"
+	const seen = " etarinosl\ncdu,\x00pmfh=g.-()\"\t0:/yb1\rw2_v;k3SITCPRNOD4568F79{}LM<>x*H" +
+		"BUAEGW[]'Kj\xffV|&z+Y!qX\x01JZ\\#@%?\x02$`Q\x03\x04^~"
 	for i := range len(seen) {
 		rank[seen[i]] = uint8(len(seen) - i)
 	}

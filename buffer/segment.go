@@ -62,32 +62,32 @@ func (s *segment) bytesIfLoaded() []byte {
 func (s *segment) drop(b *Buffer) {
 	switch s.kind {
 	case kindPooled:
-		if b.mem == nil && s.class >= 0 {
+		if b.owner == nil && s.class >= 0 {
 			poisonBytes(s.buf)
 			s.next, s.r, s.w = nil, 0, 0
 			shared[s.class].Put(s)
 			return
 		}
-		b.mem.put(s)
+		b.pool().put(s)
 	case kindLent:
 		s.from.(*Scratch).end()
 	case kindOwned:
 		f := s.release
 		s.next, s.buf, s.release = nil, nil, nil
 		s.r, s.w, s.kind = 0, 0, kindPooled
-		if b.mem == nil {
+		if b.owner == nil {
 			headers.Put(s)
 		} else {
-			b.mem.putCleared(s)
+			b.pool().putCleared(s)
 		}
 		if f != nil {
 			f() // last: it may call into any Buffer
 		}
 	case kindShared:
-		s.dropShared(b.mem)
+		s.dropShared(b.pool())
 	case kindFile:
 		f := s.from.(*File)
-		b.mem.putHeader(s)
+		b.pool().putHeader(s)
 		f.unref()
 	}
 }
