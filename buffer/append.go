@@ -181,7 +181,7 @@ func (b *Buffer) fresh(n int) *segment {
 // smallest returns a segment of the smallest size; it is Pool.segment(0) with fewer calls between.
 func (b *Buffer) smallest() *segment {
 	if b.owner != nil {
-		return b.pool().segment(0)
+		return b.owner.BufferPool().segment(0)
 	}
 	if s, _ := shared[0].Get().(*segment); s != nil {
 		return s

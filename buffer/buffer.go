@@ -208,8 +208,8 @@ func (b *Buffer) replace(prev, s *segment) {
 
 // pool is where b takes memory from and gives it back to; nil means the package's pools.
 func (b *Buffer) pool() *Pool {
-	if p, ok := b.owner.(*Pool); ok || b.owner == nil {
-		return p // one comparison instead of a call through an interface, which half of a small append would be
+	if b.owner == nil {
+		return nil
 	}
 	return b.owner.BufferPool()
 }
@@ -226,9 +226,6 @@ func (b *Buffer) notify(added, removed int) {
 		return
 	}
 	if b.ext == nil {
-		if _, ok := b.owner.(*Pool); ok {
-			return // it wants to know nothing
-		}
 		b.owner.BufferChanged(b, added, removed)
 		return
 	}

@@ -54,10 +54,7 @@ func (b *Buffer) PeekFrom(dst [][]byte, from, n int) int {
 		if r < 0 || r > w || w > cap(buf) { // a file range, which has no buf; this spares the bounds checks
 			break
 		}
-		p := buf[:w:w]
-		if r != 0 { // most begin at 0, and slicing from elsewhere costs four instructions more
-			p = p[r:]
-		}
+		p := buf[r:w:w]
 		if len(p) >= n {
 			dst[i] = p[:n:n]
 			i++

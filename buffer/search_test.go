@@ -87,3 +87,50 @@ func TestIndexByte(t *testing.T) {
 		wantInt(t, b.IndexByte(c.c, c.from), c.at)
 	}
 }
+
+// Texts in which the byte that is rare elsewhere is frequent, and the only match comes after all the ways to search
+// have been tried: each has to go on exactly where the one before gave up.
+func TestIndexChangesItsWay(t *testing.T) {
+	for _, what := range []string{"Zebra", "aZ", "Za", "Z~^Q", strings.Repeat("Z", 70), "x" + strings.Repeat("Zy", 40)} {
+		last := what[:len(what)-1]
+		for _, noise := range []string{"Z", "ZQ", "Z^Q~", "Z" + strings.Repeat("e", 30), last, last + last[:1], what[1:]} {
+			for _, count := range []int{1, 10, 20, 40, 80, 400} {
+				text := []byte(strings.Repeat(noise, count))
+				if at := bytes.Index(text, []byte(what)); at >= 0 {
+					text = text[:at] // the noise holds it by itself
+				}
+				text = append(append(text, what...), noise...)
+				want := bytes.Index(text, []byte(what))
+				for _, size := range []int{1, 3, 64, 500, 1 << 16} {
+					var b buffer.Buffer
+					cut(&b, text, size)
+					if got := b.Index([]byte(what)); got != want {
+						t.Errorf("%d times %q, segments of %d: %q found at %d, want %d", count, noise, size, what, got, want)
+					}
+					wantInt(t, b.IndexRange([]byte(what), 0, want+len(what)-1), -1)
+					wantInt(t, b.IndexRange([]byte(what), want, want+len(what)), want)
+					b.Reset()
+				}
+			}
+		}
+	}
+}
+
+// A match in a file range, or over the border of one, is found as well when the rare byte lies behind it.
+func TestIndexRareByteInFile(t *testing.T) {
+	for _, what := range []string{"abZ", "Zab", "aZb", "dQe"} {
+		text := "cccaaabZabcaZbcdQeccc"
+		for from := range len(text) {
+			for to := from + 1; to <= len(text); to++ {
+				var b buffer.Buffer
+				b.AppendString(text[:from])
+				if err := b.AppendFile(strings.NewReader(text), int64(from), int64(to-from), nil); err != nil {
+					t.Fatal(err)
+				}
+				b.AppendString(text[to:])
+				wantInt(t, b.Index([]byte(what)), strings.Index(text, what))
+				b.Reset()
+			}
+		}
+	}
+}

@@ -78,7 +78,7 @@ func (s *segment) drop(b *Buffer) {
 		if b.owner == nil {
 			headers.Put(s)
 		} else {
-			b.pool().putCleared(s)
+			b.owner.BufferPool().putCleared(s)
 		}
 		if f != nil {
 			f() // last: it may call into any Buffer
