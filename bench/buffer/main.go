@@ -18,9 +18,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -82,13 +84,20 @@ func run() error {
 	}
 	fmt.Fprint(os.Stderr, "\r\x1b[K")
 	report(os.Stdout, results, all, *rounds)
+	if sink < 0 {
+		return fmt.Errorf("the rows counted %d, which cannot be", sink)
+	}
 	return nil
 }
 
 // readText returns a real text that is on every machine with Go: a source file
 // of package net/http with its comments, as often as makes 1 MiB.
 func readText() ([]byte, error) {
-	p, err := os.ReadFile(filepath.Join(runtime.GOROOT(), "src", "net", "http", "server.go"))
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return nil, fmt.Errorf("go env GOROOT: %w", err)
+	}
+	p, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), "src", "net", "http", "server.go"))
 	if err != nil {
 		return nil, fmt.Errorf("no text to search: %w", err)
 	}
