@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,8 +127,9 @@ func TestDialCancelAtAnyStageLeaksNothing(t *testing.T) {
 			t.Run(end.name+" in "+stage.name, func(t *testing.T) {
 				r := newRig(t, nil)
 				r.start(t.Context())
-				ctx, cancel := context.WithCancelCause(t.Context())
-				defer cancel(nil)
+				// Only end.do cancels it: a lookup that nothing else ends
+				// would be a leak.
+				ctx, cancel := context.WithCancelCause(context.Background())
 				cb, ch := outcomes()
 				o, reach := stage.prepare(r)
 				c, err := bev.Dial(ctx, r.l, "tcp", stage.addr, cb, o)
@@ -152,6 +155,49 @@ func TestDialCancelAtAnyStageLeaksNothing(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// watchedContext tells who wants to hear of its end. It never ends.
+type watchedContext struct {
+	context.Context
+	mu       sync.Mutex
+	watchers int
+}
+
+func (c *watchedContext) Done() <-chan struct{} { return make(chan struct{}) }
+
+func (c *watchedContext) AfterFunc(func()) (stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watchers++
+	return sync.OnceValue(func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.watchers--
+		return true
+	})
+}
+
+// A context may live as long as the program. What has ended must not hang on
+// to it.
+func TestDialForgetsItsContext(t *testing.T) {
+	r := run(t, nil)
+	ln := netListen(t, "tcp4", "127.0.0.1:0")
+	for _, control := range []func(string, string, syscall.RawConn) error{nil, refusing} {
+		ctx := &watchedContext{Context: context.Background()}
+		cb, ch := outcomes()
+		c, err := bev.Dial(ctx, r.l, "tcp", ln.Addr().String(), cb, &bev.DialOptions{Control: control})
+		if err != nil {
+			t.Fatal(err)
+		}
+		await(t, ch, "an outcome")
+		ctx.mu.Lock()
+		if ctx.watchers != 0 {
+			t.Errorf("%d watch the context of a Dial that is over", ctx.watchers)
+		}
+		ctx.mu.Unlock()
+		r.on(func() { c.Close() })
 	}
 }
 

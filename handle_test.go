@@ -21,7 +21,8 @@ func TestHandlesOfAConnAreEqual(t *testing.T) {
 	a, _ := r.adopt(nil, nil)
 	b, _ := r.adopt(nil, nil)
 	r.on(func() {
-		if a.Handle() != a.Handle() || a.Handle() == b.Handle() {
+		first, again := a.Handle(), a.Handle()
+		if first != again || first == b.Handle() {
 			t.Error("Handles of one Conn differ, or those of two are equal")
 		}
 		seen := map[bev.Handle]*bev.Conn{a.Handle(): a, b.Handle(): b}

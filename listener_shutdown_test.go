@@ -554,3 +554,28 @@ func TestLoopGroupShutdown(t *testing.T) {
 		t.Errorf("a second Shutdown: %v", err)
 	}
 }
+
+// Who waits in a blocking view of a Conn hears of the Shutdown.
+func TestShutdownWakesReadersOfANetConn(t *testing.T) {
+	r := run(t, nil)
+	views := make(chan net.Conn, 1)
+	ln := r.listen("tcp", "127.0.0.1:0", func(c *bev.Conn) {
+		views <- bev.NetConn(c)
+	}, nil)
+	p := r.call(ln)
+	nc := await(t, views, "the caller")
+	read := make(chan error, 1)
+	go func() {
+		_, err := nc.Read(make([]byte, 1))
+		read <- err
+	}()
+	done := shutdown(t.Context(), ln.Shutdown)
+	p.wantEOF("the Shutdown")
+	p.close()
+	if err := await(t, read, "Read"); err == nil {
+		t.Error("Read read something")
+	}
+	if err := await(t, done, "Shutdown"); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}

@@ -347,7 +347,7 @@ func useUp(t *testing.T, n int) (release func(n int)) {
 		highest = max(highest, fd)
 	}
 	low := limit
-	low.Cur = uint64(highest) + 16
+	setLimit(&low.Cur, highest+16)
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
 		t.Fatal(err)
 	}
@@ -379,6 +379,9 @@ func useUp(t *testing.T, n int) (release func(n int)) {
 	release(n)
 	return release
 }
+
+// setLimit is an assignment: the type of p is not the same on all systems.
+func setLimit[T int64 | uint64](p *T, n int) { *p = T(n) }
 
 func TestListenerWithoutDescriptorsServesAgain(t *testing.T) {
 	for _, network := range []string{"tcp4", "unix"} {

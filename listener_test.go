@@ -215,15 +215,17 @@ func TestListenerClosedInItsAcceptFunctionTakesNobodyMore(t *testing.T) {
 }
 
 func TestListenerClosedBeforeItBegan(t *testing.T) {
-	for _, order := range []string{"before Run", "held"} {
+	for _, then := range []string{"the Loop is closed", "the Loop runs"} {
 		r := newRig(t, nil)
 		ln := r.listen("tcp", "127.0.0.1:0", func(*bev.Conn) { t.Error("accepted") }, nil)
 		if err := ln.Close(); err != nil {
 			t.Fatalf("Close: %v", err)
 		}
-		if order == "held" {
-			r.l.Stop()
-			r.l.Run(t.Context())
+		if then == "the Loop runs" {
+			r.l.Post(r.l.Stop)
+			if err := r.l.Run(t.Context()); err != nil {
+				t.Fatalf("Run: %v", err)
+			}
 		}
 		if err := r.l.Close(); err != nil {
 			t.Fatalf("Loop.Close: %v", err)

@@ -263,6 +263,96 @@ func TestMemoryBudgetIsABound(t *testing.T) {
 	t.Logf("budget %d, most held %d", bound, most)
 }
 
+// A Conn that holds nothing may read, but no more than is free.
+func TestMemoryBudgetBoundsSingleReads(t *testing.T) {
+	const bound = 100_000
+	r := budget(t, bound)
+	least := bound
+	for range 2 {
+		_, p := r.adopt(&bev.ConnOptions{ReadWatermark: bev.Watermark{High: -1}}, func(c *bev.Conn) {
+			before := 0
+			c.SetCallbacks(bev.Callbacks{Read: func(c *bev.Conn) {
+				least = min(least, c.Input().Len()-before)
+				before = c.Input().Len()
+			}})
+			c.Enable(bev.Reading)
+		})
+		p.offerAll(r, 4*bound)
+	}
+	if n := r.stats().Buffered; n > bound {
+		t.Errorf("%d bytes are held of a budget of %d", n, bound)
+	}
+	if n := get(r, func() int { return least }); n < 256 {
+		t.Errorf("one read brought %d bytes, which is not worth its call", n)
+	}
+}
+
+// What a stopped Conn needs to go on may fall while there is nothing yet.
+func TestMemoryBudgetKnowsWhoNeedsLeast(t *testing.T) {
+	r := budget(t, 1<<20)
+	stuck, _ := r.adopt(&bev.ConnOptions{OutputLimit: -1}, nil)
+	c, p := r.hoard()
+	r.on(func() { stuck.Write(make([]byte, 700_000)) })
+	p.offerAll(r, 4<<20)
+	r.wantSuspended(c, bev.Reading, bev.ReasonBudget, "full")
+	n := get(r, func() int {
+		stuck.Write(make([]byte, c.Input().Len()/2))
+		c.Input().Drain(c.Input().Len() / 2)
+		return c.Input().Len()
+	})
+	r.wantSuspended(c, bev.Reading, bev.ReasonBudget, "there is still nothing free")
+	free := (1<<20)*8/9 - r.stats().Buffered
+	r.on(func() { stuck.Output().Drain((n*10/32 - free) * 8 / 9) }) // a little more than a quarter of what it holds
+	r.until(func() bool { return c.Input().Len() > n }, "it to go on")
+}
+
+// Conns that are stopped and then closed are not kept, however little is free.
+func TestMemoryBudgetForgetsTheClosed(t *testing.T) {
+	r := budget(t, 256<<10)
+	stuck, _ := r.adopt(&bev.ConnOptions{OutputLimit: -1}, nil)
+	r.on(func() { stuck.Write(make([]byte, 4<<20)) })
+	for range 50 {
+		c, p := r.hoard()
+		p.offerAll(r, 100_000)
+		r.wantSuspended(c, bev.Reading, bev.ReasonBudget, "full")
+		r.on(func() { c.Close() })
+		p.close()
+	}
+	r.until(func() bool { return r.l.BudgetWaiting() <= 2 }, "the closed ones to be forgotten")
+}
+
+// Where there is room for a few of those who wait, the others have their turn
+// after them, even if the first turn out to need nothing.
+func TestMemoryBudgetWakesAllInTheEnd(t *testing.T) {
+	r := budget(t, 1<<20)
+	stuck, _ := r.adopt(&bev.ConnOptions{OutputLimit: -1}, nil)
+	var conns []*bev.Conn
+	for range 40 {
+		c, p := r.hoard()
+		p.sendN(12_000)
+		r.wantInput(c, 12_000, "there is room")
+		conns = append(conns, c)
+		r.on(func() { c.Disable(bev.Reading) })
+		p.sendN(300)
+	}
+	r.on(func() {
+		stuck.Write(make([]byte, 1<<20))
+		for _, c := range conns {
+			c.Enable(bev.Reading)
+		}
+	})
+	r.settle()
+	if n := r.stats().BudgetWaiting; n != 40 {
+		t.Fatalf("%d Conns wait, want 40", n)
+	}
+	free := (1<<20)*8/9 - r.stats().Buffered
+	r.on(func() { stuck.Output().Drain((30_000 - free) * 8 / 9) })
+	r.until(func() bool { return r.l.Stats().BudgetWaiting == 0 }, "all to go on")
+	for _, c := range conns {
+		r.wantInput(c, 12_300, "it has gone on")
+	}
+}
+
 // A range of a file in Output is no memory.
 func TestMemoryBudgetDoesNotCountFiles(t *testing.T) {
 	r := budget(t, 1<<20)
@@ -275,8 +365,10 @@ func TestMemoryBudgetDoesNotCountFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	c, _ := r.adopt(&bev.ConnOptions{OutputLimit: -1}, nil)
+	none := bev.Watermark{High: -1}
+	c, p := r.adopt(&bev.ConnOptions{OutputLimit: -1, ReadWatermark: none, WriteWatermark: none}, nil)
 	r.on(func() {
+		c.Enable(bev.Reading)
 		c.Write(make([]byte, 300_000)) // more than the kernel takes
 		if err := c.Output().AppendFile(f, 0, -1, nil); err != nil {
 			t.Errorf("AppendFile: %v", err)
@@ -286,10 +378,19 @@ func TestMemoryBudgetDoesNotCountFiles(t *testing.T) {
 	if n := get(r, func() int { return c.Output().Len() }); n < 16<<20 || s.Buffered > 400_000 || s.Buffered == 0 {
 		t.Errorf("Output has %d bytes and counts for %d, want the file not to count", n, s.Buffered)
 	}
+	p.sendN(50_000)
+	r.wantInput(c, 50_000, "there is room")
+	if more := r.stats().Buffered - s.Buffered; more < 50_000 || more > 66_000 {
+		t.Errorf("50000 bytes beside a file count for %d", more)
+	}
 	r.wantBooks()
-	r.on(func() { c.Output().Reset() })
+	r.on(func() { c.Output().Reset(); c.Input().Reset() })
 	if s := r.stats(); s.Buffered != 0 {
 		t.Errorf("an empty Conn counts for %d", s.Buffered)
+	}
+	r.on(func() { c.Write(make([]byte, 800)) }) // the kernel is full
+	if s := r.stats(); s.Buffered != 800+100+512 {
+		t.Errorf("800 bytes count for %d after the file is gone", s.Buffered)
 	}
 }
 
@@ -306,6 +407,19 @@ func TestMemoryBudgetDoesNotHoldUpCloseAfterFlush(t *testing.T) {
 	if s := r.stats(); s.Buffered != 0 || s.BudgetWaiting != 0 {
 		t.Errorf("%d bytes are held, %d wait", s.Buffered, s.BudgetWaiting)
 	}
+	// The same where it is Output that takes the memory.
+	c, p = r.echo()
+	p.offerAll(r, 4<<20)
+	r.wantSuspended(c, bev.Reading, bev.ReasonBudget, "full")
+	r.on(func() {
+		c.CloseAfterFlush(-1)
+		if s := c.Suspended(bev.Reading); s != 0 {
+			t.Errorf("after CloseAfterFlush reading is suspended for %v", s)
+		}
+	})
+	p.halfClose()
+	r.wantOpen(c, "its Output is not sent")
+	r.on(func() { c.Abort() })
 }
 
 func TestMemoryBudgetCountsNothingWithoutOne(t *testing.T) {

@@ -87,16 +87,18 @@ var errNetOnLoop = errors.New("bev: this call has to wait and was made on the lo
 // Deadlines, addresses and errors are those of package net: *net.OpError over
 // net.ErrClosed, os.ErrDeadlineExceeded or what the kernel says, and io.EOF
 // bare. A read, write or idle timeout of c ends its direction, or both, as a
-// deadline that cannot be set anew. When the Loop or c is closed underneath,
-// what has been handed over can still be read, and then all calls return
-// net.ErrClosed.
+// deadline that cannot be set anew. When the Loop or c is closed or shut down
+// underneath, what has been handed over can still be read, and then all calls
+// return net.ErrClosed; while the Loop does not run, they wait.
 //
 // Memory stays bounded. While nobody reads, the loop stops reading
 // (ReasonNetConn) at the read high mark that was chosen for c, 256 KiB where
 // none was, and goes on at half of it; one read, 64 KiB by default, may pass
 // it. Write waits while as many bytes as the write high mark are unsent, and
 // goes on at the low mark, a quarter of the high mark where none was chosen; it
-// never returns ErrOutputFull. Deadlines and Close end both waits. The loop starts no goroutine for c.
+// never returns ErrOutputFull. Deadlines and Close end both waits. What waits to
+// be read does not count for LoopOptions.MemoryBudget. The loop starts no
+// goroutine for c.
 //
 // Close returns at once. What was written is sent in the background for as long
 // as bytes move, with ten seconds (DefaultLinger) of grace when none do, and

@@ -190,7 +190,7 @@ func TestNetConnSetLinger(t *testing.T) {
 		t.Errorf("the peer got all of it, %v", err)
 	}
 
-	nc, c, p = r.acceptView(nil)
+	nc, _, p = r.acceptView(nil)
 	setLinger(nc, 1)
 	setLinger(nc, -1)
 	netWrite(t, nc, "hello")

@@ -273,6 +273,9 @@ func TestRateLimitOnARelay(t *testing.T) {
 			b.limit(a, bev.RateLimit{Read: 10_000})
 			b.limit(c, bev.RateLimit{Write: 5000})
 		}
+		if n := c.WriteLimit(); n < 0 {
+			t.Errorf("the relay has written %d bytes more than it might", -n)
+		}
 	}})
 	server.Enable(bev.Reading)
 	b.pass(10 * time.Second)

@@ -150,14 +150,14 @@ func TestRateGroupPaysForWhatIsDecremented(t *testing.T) {
 func TestRateGroupIsFairTo1000Members(t *testing.T) {
 	n := 1000
 	if testing.Short() {
-		n = 200
+		n = 600 // more than one batch of events
 	}
 	both(t, func(t *testing.T, write bool) {
 		for _, d := range []time.Duration{5 * time.Second, 60 * time.Second} {
 			s := ratelim{members: n, group: bev.RateLimit{Read: 30_000, Write: 30_000}, duration: d}.run(t, write)
 			t.Logf("%d members, %v: %v", n, d, s)
 			wantNear(t, "total B/s", s.total, 30_000, 301)
-			if apart := (s.most - s.least) * d.Seconds(); apart > bev.DefaultMinShare {
+			if apart := (s.most - s.least) * d.Seconds(); apart > bev.DefaultMinShare+0.5 {
 				t.Errorf("after %v two members are %.0f bytes apart, want at most one turn of %d", d, apart, bev.DefaultMinShare)
 			}
 		}
@@ -485,11 +485,74 @@ func TestRateGroupMemberInDebtWaitsItsTurn(t *testing.T) {
 	before := other.Stats().BytesRead
 	flood(from, 4<<10)
 	b.pass(10 * time.Second)
-	// 100 000 bytes in all, of which 20 000 went at once; the other comes
-	// first until the debt is paid, as far as the group remembers it.
+	// What went at once was too much for its share: the other gets as much
+	// before the two are equal again.
 	got, went := other.Stats().BytesRead-before, to.Stats().BytesRead
-	wantNear(t, "bytes of the group since", float64(got+went), 100_000, 11_001)
-	wantNear(t, "bytes of the one that waited", float64(got), 50_000, 11_001)
+	wantNear(t, "bytes of the group since", float64(got+went), 100_000, 2001)
+	wantNear(t, "bytes of the one that waited", float64(got), float64(went), 2001)
+}
+
+// What is left when nobody else can be served in this tick is not for those
+// who come later: they are behind those who wait.
+func TestRateGroupNewcomersDoNotJumpTheQueue(t *testing.T) {
+	b := newLab(t, nil)
+	var conns []*bev.Conn
+	for range 10 {
+		conns = append(conns, b.flow())
+	}
+	g := b.group(bev.RateLimit{Read: 700}, conns...) // one turn of 64 in a tick, and 6 left
+	b.pass(3*time.Second + tick/2)
+	if n := g.ReadLimit(); n <= 0 {
+		t.Fatalf("the group has %d bytes left, the test shows nothing", n)
+	}
+	late := b.flow()
+	if err := g.Add(late); err != nil {
+		t.Fatal(err)
+	}
+	b.pass(0)
+	if n := late.Stats().BytesRead; n != 0 || late.Suspended(bev.Reading) != bev.ReasonGroupRate {
+		t.Fatalf("the newcomer has read %d bytes, is suspended for %v", n, late.Suspended(bev.Reading))
+	}
+	before := bytesRead(conns)
+	for late.Stats().BytesRead == 0 {
+		b.pass(tick)
+	}
+	after, without := bytesRead(conns), 0
+	for i := range after {
+		if after[i] == before[i] {
+			without++
+		}
+	}
+	if without != 1 { // the one that had its turn in the tick in which the newcomer came
+		t.Errorf("%d of ten members have had no turn before the newcomer's, want one", without)
+	}
+}
+
+// A part that was not used up when the tick ended, because the loop was late,
+// is good in the next one, too.
+func TestRateGroupPartOutlastsItsTick(t *testing.T) {
+	b := newLab(t, nil)
+	c, other := b.flow(), b.flow()
+	b.group(bev.RateLimit{Read: 20_000}, c, other)
+	c.SetMaxSingle(100, 0)
+	b.pass(time.Second)
+	reads := 0
+	c.SetCallbacks(bev.Callbacks{Read: func(c *bev.Conn) {
+		if c.Input().Reset(); reads == 0 {
+			c.Disable(bev.Reading) // with 900 of its 1000 left
+		}
+		reads++
+	}})
+	b.pass(tick)
+	if reads != 1 {
+		t.Fatalf("%d reads, want one and then no more", reads)
+	}
+	b.pass(tick)
+	c.Enable(bev.Reading)
+	b.pass(0)
+	if reads != 10 {
+		t.Errorf("%d reads of 100 bytes in all, want the 10 that were its part", reads)
+	}
 }
 
 func BenchmarkRateGroupTick(b *testing.B) {
