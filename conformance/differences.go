@@ -55,8 +55,8 @@ var Differences = []Difference{
 	},
 	{
 		Number:   9,
-		Libevent: "an end of a pair hears nothing when the other is freed (93); flush with FINISHED gives an end of file in either direction, after which nothing is disabled, and may run the Read callback without bytes",
-		Bev:      "a pair behaves like a socket pair: closing one end, or FlushFinished for writing, is the end of file at the other; its write timeout runs whenever there is something to send",
+		Libevent: "an end of a pair hears nothing when the other is freed (93); flush with FINISHED gives an end of file in either direction, after which nothing is disabled, and may run the Read callback without bytes; a flush fills the other end up to its high mark, and past it when it stands there",
+		Bev:      "a pair behaves like a socket pair: closing one end, or FlushFinished for writing, is the end of file at the other; a flush moves all; its write timeout runs whenever there is something to send",
 	},
 	{
 		Number:    10,
@@ -112,7 +112,7 @@ var Differences = []Difference{
 	},
 	{
 		Number:   20,
-		Libevent: "an end of file or an error leaves a filter's directions enabled, and its read timeout running",
+		Libevent: "an end of file, an error or a timeout of the connection below leaves a filter's directions enabled, and its read timeout running",
 		Bev:      "they disable the direction, as on sockets",
 	},
 	{
@@ -164,5 +164,15 @@ var Differences = []Difference{
 		Number:   30,
 		Libevent: "a connect that fails leaves the directions enabled",
 		Bev:      "it disables them: the connection is good for closing only",
+	},
+	{
+		Number:   31,
+		Libevent: "a read timeout runs although there is no descriptor to read from",
+		Bev:      "it does not: nothing can be read, so nothing is late",
+	},
+	{
+		Number:   32,
+		Libevent: "what a flush for reading brings out of a filter is not announced",
+		Bev:      "the Read callback runs, as for bytes that came by themselves",
 	},
 }

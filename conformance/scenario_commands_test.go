@@ -241,7 +241,7 @@ var creatingCommands = map[string]func(s *scenarioSide, l *line){
 	"filter": func(s *scenarioSide, l *line) {
 		o, under, kind := s.make(l.word()), s.find(l.word()), l.word()
 		o.under = under
-		c, err := bev.NewFilter(under.conn, newTestFilter(kind), options(l))
+		c, err := bev.NewFilter(under.conn, newTestFilter(kind, func() *bev.Conn { return o.conn }), options(l))
 		s.born(o, c, err)
 	},
 	"listen": func(s *scenarioSide, l *line) {
@@ -261,9 +261,12 @@ var creatingCommands = map[string]func(s *scenarioSide, l *line){
 		o := s.make(l.word())
 		address := s.addressOf(l.word())
 		opts := &bev.DialOptions{Conn: options(nil)}
-		if l.more() {
-			l.word() // "within"
-			opts.Timeout = time.Duration(l.int()) * time.Millisecond
+		for l.more() {
+			if l.word() == "defer" {
+				opts.Conn.DeferCallbacks = true
+			} else { // "within"
+				opts.Timeout = time.Duration(l.int()) * time.Millisecond
+			}
 		}
 		c, err := bev.Dial(context.Background(), s.loop, "tcp", address, bev.Callbacks{}, opts)
 		s.born(o, c, err)
@@ -418,8 +421,9 @@ var doingCommands = map[string]func(s *scenarioSide, o *object, l *line){
 			o.conn = nil // bev sees to the rest
 		}
 	},
-	"input": func(_ *scenarioSide, o *object, l *line) { o.conn.Input().Append(next(&o.written, l.int())) },
-	"cut":   func(_ *scenarioSide, o *object, l *line) { o.conn.Output().Drain(l.int()) },
+	"input":  func(_ *scenarioSide, o *object, l *line) { o.conn.Input().Append(next(&o.written, l.int())) },
+	"cut":    func(_ *scenarioSide, o *object, l *line) { o.conn.Output().Drain(l.int()) },
+	"freeze": func(_ *scenarioSide, o *object, _ *line) { o.conn.Input().Freeze(buffer.Front) },
 	"rate": func(_ *scenarioSide, o *object, l *line) {
 		n := l.int()
 		must(o.conn.SetRateLimit(&bev.RateLimit{Read: n, Write: n}))

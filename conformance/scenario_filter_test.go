@@ -39,7 +39,8 @@ func (f testFilter) Out(s *bev.FilterStreams, mode bev.FlushMode) error {
 }
 
 // newTestFilter makes one of the kinds; "null" is what bev does by itself.
-func newTestFilter(kind string) bev.Filter {
+// self is for one that wants to know its own Conn.
+func newTestFilter(kind string, self func() *bev.Conn) bev.Filter {
 	switch kind {
 	case "null":
 		return nil
@@ -53,6 +54,16 @@ func newTestFilter(kind string) bev.Filter {
 		return testFilter{quad, quad}
 	case "header":
 		return testFilter{rotate(0), header}
+	case "reenter":
+		wrote := false
+		return testFilter{rotate(255), func(src, dst stream, room int, mode bev.FlushMode) error {
+			err := rotate(1)(src, dst, room, mode)
+			if !wrote { // to its own Conn, while it runs
+				wrote = true
+				self().Write([]byte("-"))
+			}
+			return err
+		}}
 	case "failin":
 		left := 10
 		return testFilter{func(src, dst stream, room int, _ bev.FlushMode) error {

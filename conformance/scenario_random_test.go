@@ -250,8 +250,7 @@ func (p *plan) action() {
 		p.add("event " + u + " " + p.one("11", "50", "80"))
 	case 6:
 		if p.filtered(u) {
-			// A null filter of libevent's restarts the read timeout for
-			// nothing.
+			// Not for reading, see differences 28 and 32.
 			p.add("flush " + u + " w normal")
 			return
 		}
@@ -264,7 +263,7 @@ func (p *plan) action() {
 			w = 0 // see differences 9 and 11
 		}
 		if p.high[u] {
-			r = 0 // see difference 27
+			r = 0 // see difference 28
 		}
 		p.timed = true
 		p.add(fmt.Sprintf("timeouts %s %d %d", u, r, w))

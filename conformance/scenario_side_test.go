@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -95,20 +96,29 @@ func (s *scenarioSide) close() {
 // step does the commands of one step, runs the loop until nothing happens, and
 // adds a line to the trace.
 func (s *scenarioSide) step(commands []string) {
-	first := commands[0]
-	switch op, arg, _ := strings.Cut(first, " "); {
-	case op == "await":
-		s.await(arg)
-	case op == "advance":
-		l := &line{text: first, rest: arg}
+	at := slices.IndexFunc(commands, isAwait)
+	if at < 0 {
+		at = len(commands)
+	}
+	switch {
+	case isAdvance(commands[0]):
+		l := &line{text: commands[0], rest: commands[0]}
+		l.word()
 		for range l.int() {
 			<-time.After(time.Millisecond) // of the bubble's time, which takes none
 			s.settle()
 		}
 	case s.inside:
-		s.post(func() { s.commands(commands) })
+		s.post(func() { s.commands(commands[:at]) })
 	default:
-		s.commands(commands)
+		s.commands(commands[:at])
+	}
+	for _, c := range commands[at:] {
+		if op, what, _ := strings.Cut(c, " "); op == "await" {
+			s.await(what)
+		} else {
+			s.gulp(s.find(what))
+		}
 	}
 	s.settle()
 	s.states()
@@ -189,6 +199,16 @@ func (s *scenarioSide) await(what string) {
 	})
 	if missing == 0 {
 		s.note("missing:%s", what)
+	}
+}
+
+// gulp has a peer read for as long as there is something, running the loop in
+// between.
+func (s *scenarioSide) gulp(o *object) {
+	for before := -1; before != o.peerGot; {
+		before = o.peerGot
+		s.settle()
+		o.peerRead(1 << 30)
 	}
 }
 

@@ -17,9 +17,11 @@ import (
 type scenario struct {
 	steps [][]string
 
-	// Said by the file, in lines "# lengths", "# order", "# differences: 1, 9".
+	// Said by the file, in lines "# lengths", "# order", "# rough",
+	// "# differences: 1, 9".
 	lengths     bool // compare what the buffers hold at each callback
 	order       bool // compare the order of callbacks of different objects, too
+	rough       bool // how much goes into a full socket, the kernel decides
 	differences []int
 
 	// What each side is to show after a step, by its index, in lines
@@ -42,6 +44,8 @@ func parseScenario(text string) (s scenario) {
 			s.lengths = true
 		case "# order":
 			s.order = true
+		case "# rough":
+			s.rough = true
 		case "# differences":
 			for _, d := range strings.Split(rest, ",") {
 				n, _ := strconv.Atoi(strings.TrimSpace(d)) // 0 is no difference, which a test notices
@@ -100,18 +104,19 @@ func (s scenario) lines() (lines []string) {
 	return lines
 }
 
-// alone are commands that run the loop themselves, and so are a step of their
-// own.
-var alone = []string{"await", "advance"}
+// isAwait and isAdvance find the commands that run the loop: those stand at the
+// end of a step, and these alone.
+func isAwait(c string) bool   { return strings.HasPrefix(c, "await ") || strings.HasPrefix(c, "gulp ") }
+func isAdvance(c string) bool { return strings.HasPrefix(c, "advance ") }
 
 // check finds commands that cannot be done: shrinking leaves such behind.
 func (s scenario) check() error {
 	made := make(map[string]bool)
 	for i, step := range s.steps {
-		for _, c := range step {
+		for k, c := range step {
 			w := strings.Fields(c)
-			if slices.Contains(alone, w[0]) && len(step) > 1 {
-				return fmt.Errorf("step %d: %s runs the loop and must stand alone", i+1, w[0])
+			if isAdvance(c) && len(step) > 1 || !isAwait(c) && k > 0 && isAwait(step[k-1]) {
+				return fmt.Errorf("step %d: await runs the loop and stands at the end of a step; advance does and stands alone", i+1)
 			}
 			for _, object := range objectsOf(w, made) {
 				if !made[object] {
@@ -129,7 +134,7 @@ func objectsOf(w []string, made map[string]bool) (needs []string) {
 	switch w[0] {
 	case "when":
 		return objectsOf(w[3:], made)
-	case "await", "advance", "nofiles", "files":
+	case "await", "gulp", "advance", "nofiles", "files":
 	case "socket", "tcp", "nofd":
 		made[w[1]] = true
 	case "pair", "linked":

@@ -257,15 +257,18 @@ dial(struct object *o, const char *to)
 {
 	struct sockaddr_in a = address_of(to);
 	struct timeval within = {0, 0};
+	int opts = 0;
 
-	if (more()) {
-		long ms;
-		word();
-		ms = word_int();
-		within.tv_sec = ms / 1000;
-		within.tv_usec = ms % 1000 * 1000;
+	while (more()) {
+		if (strcmp(word(), "defer") == 0) {
+			opts |= BEV_OPT_DEFER_CALLBACKS;
+		} else {
+			long ms = word_int();
+			within.tv_sec = ms / 1000;
+			within.tv_usec = ms % 1000 * 1000;
+		}
 	}
-	adopt(o, -1, 0);
+	adopt(o, -1, opts);
 	if (evutil_timerisset(&within))
 		bufferevent_set_timeouts(o->bev, NULL, &within);
 	if (bufferevent_socket_connect(o->bev, (void *)&a, sizeof a) != 0)
@@ -375,6 +378,8 @@ drain(struct object *o)
 		return;
 	p = malloc(n);
 	n = bufferevent_read(o->bev, p, n);
+	if (n == (size_t)-1)
+		n = 0; /* what a failure is in 2.1 */
 	o->got += n;
 	o->got_hash = roll(o->got_hash, p, n);
 	free(p);
@@ -533,6 +538,8 @@ doing(const char *op)
 		evbuffer_add(bufferevent_get_input(o->bev), next(&o->written, n), n);
 	} else if (IS("cut")) {
 		evbuffer_drain(bufferevent_get_output(o->bev), word_int());
+	} else if (IS("freeze")) {
+		evbuffer_freeze(bufferevent_get_input(o->bev), 1);
 	} else if (IS("rate")) {
 		limit_rate(o, word_int());
 	} else if (IS("nodelay")) {
@@ -551,11 +558,9 @@ doing(const char *op)
 	return 1;
 }
 
-static void
-peer_read(struct object *o)
+void
+read_peer(struct object *o, long max)
 {
-	const char *w = word();
-	long max = strcmp(w, "all") == 0 ? 1 << 30 : atol(w);
 	char p[4096];
 
 	while (max > 0) {
@@ -598,7 +603,8 @@ peer(void)
 	if (strcmp(op, "write") == 0) {
 		peer_write(o);
 	} else if (strcmp(op, "read") == 0) {
-		peer_read(o);
+		const char *w = word();
+		read_peer(o, strcmp(w, "all") == 0 ? 1 << 30 : atol(w));
 	} else if (strcmp(op, "shut") == 0) {
 		shutdown(o->peer, SHUT_WR);
 	} else if (strcmp(op, "close") == 0) {

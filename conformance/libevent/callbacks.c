@@ -187,6 +187,14 @@ command(char *text)
 
 	if (strcmp(op, "await") == 0) {
 		await(word());
+	} else if (strcmp(op, "gulp") == 0) {
+		struct object *o = find(word());
+		uint64_t before;
+		do { /* its peer reads for as long as there is something */
+			before = o->peer_got;
+			settle();
+			read_peer(o, 1 << 30);
+		} while (before != o->peer_got);
 	} else if (strcmp(op, "advance") == 0) {
 		long ms = word_int();
 		while (ms-- > 0) {

@@ -8,9 +8,10 @@
  * place or between two arrays, and return how many came of them. */
 enum { CHUNK = 4096 };
 
-/* What a filter remembers: how many bytes it has let through. */
+/* What a filter remembers: how many bytes it has let through, and itself. */
 struct memory {
 	long in;
+	struct bufferevent *self;
 };
 
 static size_t
@@ -159,6 +160,20 @@ FILTER(fail_out)
 	return BEV_ERROR;
 }
 
+/* reenter writes to its own connection while it runs, once. */
+FILTER(reenter_out)
+{
+	struct memory *m = arg;
+	enum bufferevent_filter_result r = rot_out(src, dst, limit, mode, arg);
+
+	if (m->self) {
+		struct bufferevent *bev = m->self;
+		m->self = NULL;
+		bufferevent_write(bev, "-", 1);
+	}
+	return r;
+}
+
 static const struct {
 	const char *name;
 	bufferevent_filter_cb in, out;
@@ -169,6 +184,7 @@ static const struct {
 	{"block", block, block},
 	{"quad", quad, quad},
 	{"header", NULL, header_out},
+	{"reenter", rot_in, reenter_out},
 	{"failin", fail_in, NULL},
 	{"failout", NULL, fail_out},
 };
@@ -176,12 +192,12 @@ static const struct {
 struct bufferevent *
 filter_over(struct bufferevent *under, const char *kind, int options)
 {
+	struct memory *m = calloc(1, sizeof *m);
 	size_t i;
 
 	for (i = 0; i < sizeof kinds / sizeof *kinds; i++)
 		if (strcmp(kinds[i].name, kind) == 0)
-			return bufferevent_filter_new(under, kinds[i].in,
-			    kinds[i].out, options, free,
-			    calloc(1, sizeof(struct memory)));
+			return m->self = bufferevent_filter_new(under,
+			    kinds[i].in, kinds[i].out, options, free, m);
 	die("no filter of kind %s", kind);
 }

@@ -44,6 +44,7 @@ void object_commands(const char *op);
 void forget_objects(void);
 void put_states(void);
 uint64_t fingerprint(void);
+void read_peer(struct object *o, long max);
 
 /* callbacks.c */
 extern struct out trace; /* of the step under way */
