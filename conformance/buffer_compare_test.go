@@ -53,8 +53,8 @@ func (c *comparison) compare(script, theirs []string) *mismatch {
 	for i, text := range script {
 		lenBefore := c.side.lengths()
 		out = c.side.perform(text, theirs[i], out[:0])
-		if c.side.refusedShare {
-			c.used["share"]++
+		if c.side.gaveIn != "" {
+			c.used[c.side.gaveIn]++
 		}
 		op := strings.Fields(text)
 		c.noteOp(op)

@@ -24,8 +24,9 @@ type drawing struct {
 	callbacks [4][]string // numbers of those that exist, by buffer
 	given     [4]int      // callbacks ever given
 	deferred  [4]bool
-	noShare   bool // leave out share, so that the times of releases are compared
-	noSplit   bool // and moves from the middle of owned memory, so that they are equal
+	recent    [8][2]int // lengths and seeds of bytes that were drawn lately
+	noShare   bool      // leave out share, so that the times of releases are compared
+	noSplit   bool      // and moves from the middle of owned memory, so that they are equal
 }
 
 func (d *drawing) buf() string { return bufferNames[d.IntN(4):][:1] }
@@ -50,6 +51,15 @@ func (d *drawing) size() int {
 	return d.IntN(20000)
 }
 
+// refSize draws one for a reference: half of them a few bytes, so that many
+// segments lie side by side that are shorter than what is searched for.
+func (d *drawing) refSize() int {
+	if d.IntN(2) == 0 {
+		return d.IntN(8)
+	}
+	return d.size()
+}
+
 // position draws one that often lies in a buffer.
 func (d *drawing) position() int {
 	if d.IntN(2) == 0 {
@@ -60,13 +70,28 @@ func (d *drawing) position() int {
 
 func (d *drawing) data() string { return d.dataOf(d.size()) }
 
-func (d *drawing) dataOf(n int) string { return fmt.Sprintf("%d@%d", n, d.IntN(4000)) }
+func (d *drawing) dataOf(n int) string {
+	seed := d.IntN(4000)
+	if n > 0 {
+		d.recent[d.IntN(len(d.recent))] = [2]int{n, seed}
+	}
+	return fmt.Sprintf("%d@%d", n, seed)
+}
 
 // pattern draws what to search for: bytes that occur often.
 func (d *drawing) pattern() string {
 	words := []string{`"a"`, `"ab"`, `"abc"`, `"\n"`, `"\r\n"`, `"aaaa"`, `"aaaaaaaaaaaaaaaaab"`, `"\x00"`, `"abcab"`, `"zz"`}
-	if d.IntN(20) == 0 {
+	switch d.IntN(20) {
+	case 0:
 		return d.dataOf(1 + d.IntN(120))
+	case 1, 2, 3, 4, 5, 6:
+		// Bytes that are likely to be somewhere, across borders perhaps.
+		r := d.recent[d.IntN(len(d.recent))]
+		if p := pattern(r[0], r[1]); len(p) > 0 {
+			from := d.IntN(len(p))
+			p = p[from:]
+			return string(quote(nil, p[:1+d.IntN(min(len(p), 100))]))
+		}
 	}
 	return words[d.IntN(len(words))]
 }

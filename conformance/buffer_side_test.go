@@ -24,13 +24,15 @@ type bufferSide struct {
 	deferred []func() // callbacks that wait for "run"
 
 	// Of the operation under way.
-	theirs       string // libevent's result
-	events       []byte
-	data         []byte // the bytes that it gives out
-	hasData      bool
-	named        [4]bool
-	shared       bool // it was a share
-	refusedShare bool // that libevent cannot do
+	theirs  string // libevent's result
+	events  []byte
+	data    []byte // the bytes that it gives out
+	hasData bool
+	named   [4]bool
+	shared  bool // it was a share
+	// The difference for which it was not done, although bev can, because
+	// libevent did not and all that follows would differ.
+	gaveIn string
 
 	// Buffers whose last callback was removed since the deferred ones ran.
 	orphaned [4]bool
@@ -91,7 +93,7 @@ func (s *bufferSide) runDeferred() {
 func (s *bufferSide) perform(text, theirs string, out []byte) []byte {
 	l := &line{text: text, rest: text}
 	s.theirs = theirs
-	s.events, s.hasData, s.named, s.refusedShare = s.events[:0], false, [4]bool{}, false
+	s.events, s.hasData, s.named, s.gaveIn = s.events[:0], false, [4]bool{}, ""
 	if s.settled {
 		s.settled, s.orphaned = false, [4]bool{}
 	}
@@ -246,8 +248,13 @@ var adding = map[string]bufferOp{
 		return done(func() { b.Prepend(p) })
 	},
 	"file": (*bufferSide).file,
-	"reserve": func(_ *bufferSide, b *testedBuffer, l *line) int {
+	"reserve": func(s *bufferSide, b *testedBuffer, l *line) int {
 		n, nvec, commit, seed := l.int(), l.int(), l.int(), l.int()
+		if strings.HasPrefix(s.theirs, "-1\t") && nvec == 1 && commit > 0 && !b.Frozen(buffer.Back) {
+			s.gaveIn = "commit"
+			reserve(b, n, nvec, -1, seed)
+			return refused
+		}
 		return done(func() { reserve(b, n, nvec, commit, seed) })
 	},
 	"expand": func(_ *bufferSide, b *testedBuffer, l *line) int {
@@ -362,9 +369,7 @@ var taking = map[string]bufferOp{
 	"share": func(s *bufferSide, b *testedBuffer, l *line) int {
 		from := s.buf(l)
 		if strings.HasPrefix(s.theirs, "-1\t") && !b.Frozen(buffer.Back) && (from == b || from.unshareable) {
-			// Difference "share": what bev can do would make all that follows
-			// differ.
-			s.refusedShare = true
+			s.gaveIn = "share"
 			return refused
 		}
 		s.shared = true
