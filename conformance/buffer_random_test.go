@@ -14,7 +14,7 @@ const fileSize = 70000
 // drawnOp is an operation that random sequences are made of.
 type drawnOp struct {
 	weight int
-	draw   func(d *drawing) string
+	draw   func(d *drawing) string // a line, or several
 }
 
 // drawing is a sequence on its way.
@@ -51,13 +51,21 @@ func (d *drawing) size() int {
 	return d.IntN(20000)
 }
 
-// refSize draws one for a reference: half of them a few bytes, so that many
-// segments lie side by side that are shorter than what is searched for.
-func (d *drawing) refSize() int {
-	if d.IntN(2) == 0 {
-		return d.IntN(8)
+// pieces puts bytes into a buffer in pieces of a few, and searches for some of
+// them: what is found lies in several segments.
+func (d *drawing) pieces() string {
+	b, what := d.buf(), pattern(10+d.IntN(80), d.IntN(4000))
+	var lines []string
+	for p := what; len(p) > 0; {
+		n := 1 + d.IntN(min(len(p), 9))
+		d.id++
+		lines = append(lines, fmt.Sprintf("ref %s %s %d", b, quote(nil, p[:n]), d.id))
+		p = p[n:]
 	}
-	return d.size()
+	from := d.IntN(len(what))
+	to := from + 1 + d.IntN(len(what)-from)
+	lines = append(lines, fmt.Sprintf("search %s %d %s", b, d.position(), quote(nil, what[from:to])))
+	return strings.Join(lines, "\n")
 }
 
 // position draws one that often lies in a buffer.
@@ -106,6 +114,7 @@ var drawnOps = []drawnOp{
 		d.id++
 		return fmt.Sprintf("ref %s %s %d", d.buf(), d.dataOf(1+d.size()), d.id)
 	}},
+	{2, (*drawing).pieces},
 	{6, func(d *drawing) string { return "prepend " + d.buf() + " " + d.data() }},
 	{3, func(d *drawing) string { return "prependbuf " + d.buf() + " " + d.buf() }},
 	{6, func(d *drawing) string { return "moveall " + d.buf() + " " + d.buf() }},
@@ -209,7 +218,7 @@ func drawSequence(r *rand.Rand, n int) []string {
 		k := r.IntN(total)
 		for _, op := range drawnOps {
 			if k -= op.weight; k < 0 {
-				seq = append(seq, op.draw(d))
+				seq = append(seq, strings.Split(op.draw(d), "\n")...)
 				break
 			}
 		}

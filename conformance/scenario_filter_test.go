@@ -54,6 +54,12 @@ func newTestFilter(kind string, self func() *bev.Conn) bev.Filter {
 		return testFilter{quad, quad}
 	case "header":
 		return testFilter{rotate(0), header}
+	case "slow": // at most eight bytes a call
+		slow := func(src, dst stream, room int, _ bev.FlushMode) error {
+			dst.Write(take(src, min(src.Len(), room, 8)))
+			return nil
+		}
+		return testFilter{slow, slow}
 	case "reenter":
 		wrote := false
 		return testFilter{rotate(255), func(src, dst stream, room int, mode bev.FlushMode) error {

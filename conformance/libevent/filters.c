@@ -118,6 +118,13 @@ FILTER(quad)
 	return block(src, dst, limit, BEV_NORMAL, arg);
 }
 
+/* slow takes at most eight bytes a call. */
+FILTER(slow)
+{
+	(void)mode, (void)arg;
+	return rotate(src, dst, limit < 0 || limit > 8 ? 8 : limit, 0);
+}
+
 /* header puts 20 bytes before each piece that it sends, and takes them for
  * what they are not on the other side: a filter that only adds. */
 FILTER(header_out)
@@ -183,6 +190,7 @@ static const struct {
 	{"double", double_in, double_out},
 	{"block", block, block},
 	{"quad", quad, quad},
+	{"slow", slow, slow},
 	{"header", NULL, header_out},
 	{"reenter", rot_in, reenter_out},
 	{"failin", fail_in, NULL},
