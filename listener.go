@@ -320,7 +320,6 @@ func (ln *Listener) release() {
 	ln.loop.disarm(ln)
 	ln.spare.close()
 	ln.closeFD()
-	ln.loop.forget(ln)
 	if ln.onClosed != nil {
 		ln.onClosed(ln.failure)
 	}

@@ -111,22 +111,11 @@ func (l *Loop) relieve() {
 	}
 }
 
-// passOn lets the next one try, where a turn has ended and left something.
+// passOn lets the next one try, where a turn has ended and left something. The
+// turn of a Listener that is paused or closed by now is one, too.
 func (ln *Listener) passOn() {
 	if !ln.exhausted && !ln.loop.full() {
 		ln.loop.relieve()
-	}
-}
-
-// forget ends the wait of a Listener that is closed, and hands on the turn
-// that it may have been given.
-func (l *Loop) forget(ln *Listener) {
-	if ln.starving {
-		ln.starving = false
-		l.starving = slices.DeleteFunc(l.starving, func(o *Listener) bool { return o == ln })
-	}
-	if !l.full() {
-		l.relieve()
 	}
 }
 

@@ -130,20 +130,39 @@ func TestLoopMaxConns(t *testing.T) {
 	}
 }
 
-// A listener that waits for a place, and is closed, hands its turn on.
-func TestLoopMaxConnsWithAListenerThatCloses(t *testing.T) {
-	r := run(t, &bev.LoopOptions{MaxConns: 1})
-	a, b := r.host("tcp4", nil), r.host("tcp4", nil)
-	r.calls(a, 1)
-	a.want(1, "there is a place")
-	r.calls(a, 1)
-	r.settle() // a is the first to wait
-	r.calls(b, 1)
-	r.settle()
-	a.ln.Close()
-	r.settle()
-	r.on(func() { a.accepted()[0].Close() })
-	b.want(1, "a is closed, and b waits")
+// A listener that waits for a place, and does not want it any more, hands its
+// turn on.
+func TestLoopMaxConnsWithAListenerThatStops(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		stop func(r *rig, a *host)
+	}{
+		{"Close before", func(r *rig, a *host) {
+			a.ln.Close()
+			r.settle()
+			r.on(func() { a.accepted()[0].Close() })
+		}},
+		{"Close with the turn given", func(r *rig, a *host) {
+			r.on(func() { a.accepted()[0].Close(); a.ln.Close() })
+		}},
+		{"Pause", func(r *rig, a *host) {
+			a.ln.Pause()
+			r.on(func() { a.accepted()[0].Close() })
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := run(t, &bev.LoopOptions{MaxConns: 1})
+			a, b := r.host("tcp4", nil), r.host("tcp4", nil)
+			r.calls(a, 1)
+			a.want(1, "there is a place")
+			r.calls(a, 1)
+			r.settle() // a is the first to wait
+			r.calls(b, 1)
+			r.settle()
+			test.stop(r, a)
+			b.want(1, "a does not want the place, and b waits")
+		})
+	}
 }
 
 // Ten callers a second, and as many at once as a tenth of a second allows, to
