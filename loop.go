@@ -49,11 +49,10 @@ type Loop struct {
 	scratch  *buffer.Scratch // what every Conn reads into
 	pool     *buffer.Pool
 	work     workQueues
-	step     step    // where in the tick we are, so that a panic resumes there
-	current  victim  // what a panic in this moment would be charged to
-	inner    victim  // what it would be charged to besides
-	expiring expirer // the one whose turn it is, in phaseTimers
-	depth    int     // of filters that read inside the callbacks of those under them
+	step     step   // where in the tick we are, so that a panic resumes there
+	current  victim // what a panic in this moment would be charged to
+	inner    victim // what it would be charged to besides
+	depth    int    // of filters that read inside the callbacks of those under them
 	files    map[int]*fdWatches
 	pipes    []pipe                   // empty ones, for relays
 	pacers   map[time.Duration]*pacer // those who wait for rate limits, by length of tick

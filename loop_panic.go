@@ -52,7 +52,7 @@ func (l *Loop) afterPanic(v any) {
 
 // culprit is what the panic is charged to: the owner of the callback that
 // runs, or else the owner of the work, because a function that the user left in
-// a buffer may panic wherever bytes are dropped.
+// a buffer may panic wherever bytes are dropped. (No timer drops any.)
 func (l *Loop) culprit() victim {
 	if l.current != nil {
 		return l.current
@@ -63,8 +63,6 @@ func (l *Loop) culprit() victim {
 		owner, _ = l.sources.Lookup(s.events[s.next-1].Token)
 	case phaseAgain:
 		owner = l.work.again.running()
-	case phaseTimers:
-		owner = l.expiring
 	case phasePosted:
 		owner = l.posted.running()
 	case phaseDeferred:

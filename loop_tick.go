@@ -133,7 +133,6 @@ func (l *Loop) dispatch() {
 func (l *Loop) runTimers() {
 	for {
 		e, ok := l.timers.PopExpired(l.now)
-		l.expiring = e // nil at the end: nothing is kept from the collector
 		if !ok {
 			return
 		}
