@@ -360,16 +360,20 @@ func TestTriggerEventOnItsOwnChangesNothing(t *testing.T) {
 }
 
 func TestWithoutEventCallbackAConnClosesItself(t *testing.T) {
-	const reply = 100_000
+	const reply = 8 << 20 // more than the kernel holds
 	for _, test := range []struct {
 		name string
 		opts bev.ConnOptions
 		do   func(r *rig, c *bev.Conn, p *peer)
 	}{
-		{"end", bev.ConnOptions{}, func(r *rig, c *bev.Conn, p *peer) {
-			// What was written is sent, and the peer's end is awaited.
+		{"end", *unpaused, func(r *rig, c *bev.Conn, p *peer) {
+			// What was written is sent, though the end has come by then.
 			r.write(c, string(part(0, reply)))
 			p.halfClose()
+			r.until(func() bool { return c.Suspended(bev.Reading)&bev.ReasonEnded != 0 }, "the end")
+			if n := get(r, func() int { return c.Output().Len() }); n == 0 {
+				t.Error("the kernel took 8 MB from a peer that does not read")
+			}
 			p.wantN(reply)
 			p.wantEOF("the Conn closes after its last byte")
 		}},

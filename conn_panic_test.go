@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -249,34 +250,21 @@ func TestPanicWithOtherThingsDue(t *testing.T) {
 func TestPanicThenResetIsOneEvent(t *testing.T) {
 	r := run(t, nil)
 	cb, events := outcomes()
-	var c *bev.Conn
-	first, p := r.accept(nil, nil)
-	c = first
-	r.on(func() {
-		cb.Read = func(*bev.Conn) {
-			c.Loop().Post(func() {}) // the deferred phase comes after this one
-			panic(boom)
-		}
+	v := &victimOf{events: events}
+	v.c, v.p = r.accept(nil, func(c *bev.Conn) {
 		c.SetCallbacks(cb)
 		c.Enable(bev.Reading)
 	})
-	release := r.hold()
-	p.send("x")
-	p.reset()
-	release()
-	v := &victimOf{c: c, p: p, events: events}
-	err := await(t, events, "the Event callback")
-	var pe *bev.PanicError
-	if !errors.As(err, &pe) {
-		// The reset may be seen first: then it is what ended the Conn.
-		if !errors.Is(err, syscall.ECONNRESET) {
-			t.Fatalf("told %v", err)
-		}
-		r.on(func() { c.Close() })
-		v.wantGone(r)
-		return
-	}
-	v.wantGone(r)
+	r.on(func() {
+		// Sent at the end of this tick: the Event callback is due in the
+		// next one, after what the kernel has to say.
+		v.c.Output().AppendOwned([]byte("x"), func() {
+			v.p.Conn.(*net.TCPConn).SetLinger(0)
+			v.p.Conn.Close()
+			panic(boom)
+		})
+	})
+	v.wantTold(r)
 	r.wantPanic(boom)
 }
 
@@ -361,6 +349,30 @@ func TestPanicOfOneConnInsideAnothersCallback(t *testing.T) {
 	a.wantTold(r)
 	b.wantTold(r)
 	r.wantPanic(boom)
+}
+
+// What is queued on a Handle between a panic and what the panic left of the
+// queue has its turn, too, although the post that stands for it was used up.
+func TestPanicInAHandlesQueueDoesNotStrandACall(t *testing.T) {
+	var h bev.Handle
+	result := make(chan error, 1)
+	r := run(t, &bev.LoopOptions{OnPanic: func(any, []byte) {
+		go func() { result <- h.Call(context.Background(), func(*bev.Conn) error { return nil }) }()
+		for h.Waiting() == 0 {
+			runtime.Gosched()
+		}
+	}})
+	v := r.victim(nil, nil)
+	h = get(r, v.c.Handle)
+	release := r.hold()
+	h.Do(func(*bev.Conn) { panic(boom) })
+	h.Do(func(*bev.Conn) {})
+	release()
+	// Its Conn is closed, or about to be: the answer may be either.
+	if err := await(t, result, "the Call"); err != nil && !isClosed(err) {
+		t.Errorf("Call: %v", err)
+	}
+	v.wantTold(r)
 }
 
 // Calls that wait on a Handle are answered, whatever is queued before them.

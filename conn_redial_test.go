@@ -214,7 +214,8 @@ func TestRedialEnds(t *testing.T) {
 			t.Run(end.name+" in "+stage, func(t *testing.T) {
 				r := newRig(t, nil)
 				r.start(t.Context())
-				ctx, cancel := context.WithCancel(t.Context())
+				parent := &watchedContext{Context: context.Background()}
+				ctx, cancel := context.WithCancel(parent)
 				defer cancel()
 				addr := "192.0.2.1:80"
 				o := &bev.RedialOptions{Dial: &bev.DialOptions{}}
@@ -228,7 +229,11 @@ func TestRedialEnds(t *testing.T) {
 				default:
 					addr = netListen(t, "tcp4", "127.0.0.1:0").Addr().String()
 				}
-				rd, tr := r.redial(ctx, addr, o)
+				given := ctx
+				if strings.HasPrefix(end.name, "Loop") {
+					given = parent // which lives on
+				}
+				rd, tr := r.redial(given, addr, o)
 				tr.want("setup")
 				switch stage {
 				case "pause":
@@ -250,14 +255,20 @@ func TestRedialEnds(t *testing.T) {
 							c.Close()
 						}
 					})
-					r.skip(1000 * time.Hour)
-					tr.wantNothing("it has ended")
 					if s := r.settle(); s.Timers != 0 || s.Conns != 0 {
 						t.Errorf("%d timers and %d Conns are left", s.Timers, s.Conns)
 					}
+					r.skip(1000 * time.Hour)
+					tr.wantNothing("it has ended")
 					r.l.Stop()
 				}
 				r.wait()
+				cancel()
+				parent.mu.Lock()
+				defer parent.mu.Unlock()
+				if parent.watchers != 0 {
+					t.Errorf("%d watch the context of what has ended", parent.watchers)
+				}
 			})
 		}
 	}

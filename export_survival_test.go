@@ -12,6 +12,13 @@ func (o DialOptions) Delay() time.Duration { return (&dialing{opts: o}).delay() 
 // MaxRacing is how many sockets of one Dial try at once.
 const MaxRacing = maxRacing
 
+// Waiting is how many calls wait for their turn.
+func (h Handle) Waiting() int {
+	h.h.mu.Lock()
+	defer h.h.mu.Unlock()
+	return len(h.h.ops.waiting)
+}
+
 // Drains is how many Shutdowns wait. Loop only.
 func (l *Loop) Drains() int      { return len(l.drains) }
 func (ln *Listener) Drains() int { return len(ln.drains) }

@@ -109,13 +109,13 @@ func TestPauseLeavesCallersInTheQueueAndResumeTakesThem(t *testing.T) {
 			tr := r.trace()
 			var ln *bev.Listener
 			accept := func(c *bev.Conn) {
-				tr.add("accept")
 				echo(c)
 				if how == "in accept" {
 					if err := ln.Pause(); err != nil {
 						t.Errorf("Pause: %v", err)
 					}
 				}
+				tr.add("accept")
 			}
 			release := r.hold()
 			ln = r.listen("tcp", "127.0.0.1:0", accept, &bev.ListenOptions{Paused: how == "option"})

@@ -221,27 +221,30 @@ func TestEveryRunsAgainAndDoesNotDrift(t *testing.T) {
 
 func TestEveryLeavesOutWhatItMissed(t *testing.T) {
 	r := run(t, nil)
-	ran := 0
+	var at []time.Time
 	done := make(chan struct{})
 	r.on(func() {
 		var tm *bev.Timer
 		tm = r.l.Every(short, func() {
-			if ran++; ran == 1 {
-				// Late by ten intervals.
+			at = append(at, r.l.Now())
+			switch len(at) {
+			case 1:
+				// The next run is late by ten intervals.
 				for start := time.Now(); time.Since(start) < 10*short; {
 				}
-				// What was missed would be due now, in this tick or the next.
-				r.l.AfterFunc(0, func() {
-					if ran > 2 {
-						t.Errorf("%d runs are caught up with", ran-1)
-					}
-					tm.Stop()
-					close(done)
-				})
+			case 3:
+				tm.Stop()
+				close(done)
 			}
 		})
 	})
-	await(t, done, "a timer")
+	await(t, done, "a timer of Every")
+	if late := at[1].Sub(at[0]); late < 9*short {
+		t.Fatalf("the second run was %v after the first, which took %v", late, 10*short)
+	}
+	if d := at[2].Sub(at[1]); d < short {
+		t.Fatalf("the third run was %v after the late one: what was missed is caught up with", d)
+	}
 }
 
 func TestEveryResetChangesTheInterval(t *testing.T) {

@@ -12,16 +12,22 @@ import (
 	"github.com/bevgo/bev/internal/sys"
 )
 
-// watch is Loop.Watch on the rig's loop.
+// watch is Loop.Watch on the rig's loop. It ends with the test, before the
+// descriptor is closed.
 func (r *rig) watch(fd int, dir bev.Dir, f func(w *bev.Watch, ready bev.Dir)) *bev.Watch {
 	r.t.Helper()
-	return get(r, func() *bev.Watch {
+	w := get(r, func() *bev.Watch {
 		w, err := r.l.Watch(fd, dir, f)
 		if err != nil {
 			r.t.Errorf("Watch: %v", err)
 		}
 		return w
 	})
+	if w == nil {
+		r.t.FailNow()
+	}
+	r.t.Cleanup(func() { r.on(w.Stop) })
+	return w
 }
 
 func mustWrite(t *testing.T, fd int, s string) {

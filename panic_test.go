@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,31 +16,18 @@ import (
 )
 
 // panics collects what OnPanic was told.
-type panics struct {
-	mu  sync.Mutex
-	all []string
-	n   chan struct{}
-}
+type panics chan string
 
-func newPanics() *panics { return &panics{n: make(chan struct{}, 100)} }
+func newPanics() panics { return make(panics, 10_000) }
 
-func (p *panics) told(v any, stack []byte) {
-	p.mu.Lock()
-	p.all = append(p.all, fmt.Sprintf("%v\n%s", v, stack))
-	p.mu.Unlock()
-	p.n <- struct{}{}
-}
+func (p panics) told(v any, stack []byte) { p <- fmt.Sprintf("%v\n%s", v, stack) }
 
-// want waits for one panic, whose value and stack must be those of text in
-// this file.
-func (p *panics) want(t *testing.T, text string) {
+// want waits for the next panic, whose value and stack must be those of text
+// in this file.
+func (p panics) want(t *testing.T, text string) {
 	t.Helper()
-	await(t, p.n, "OnPanic")
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	last := p.all[len(p.all)-1]
-	if !strings.HasPrefix(last, text+"\n") || !strings.Contains(last, "panic_test.go") {
-		t.Fatalf("OnPanic was told %.2000s, want %q and the stack of it", last, text)
+	if got := await(t, p, "OnPanic"); !strings.HasPrefix(got, text+"\n") || !strings.Contains(got, "panic_test.go") {
+		t.Fatalf("OnPanic was told %.2000s, want %q and the stack of it", got, text)
 	}
 }
 
@@ -257,7 +243,7 @@ func TestPanicOfAFunctionInABuffer(t *testing.T) {
 	} {
 		c, p := r.accept(nil, func(c *bev.Conn) { c.Enable(bev.Reading) })
 		do(c, p)
-		await(t, told.n, "OnPanic: "+name)
+		await(t, told, "OnPanic: "+name)
 		r.wantClosed(c, name)
 	}
 	op.sendN(100)

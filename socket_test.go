@@ -436,31 +436,41 @@ func TestSetFDForgetsAnErrorOfTheOldDescriptor(t *testing.T) {
 func TestSetFDInABatchDropsWhatTheOldDescriptorReported(t *testing.T) {
 	r := run(t, nil)
 	tr := r.trace()
+	fresh := make([]int, 2)
 	var olds []int
 	conns := make([]*bev.Conn, 2)
 	ends := make([]*peer, 2)
 	for i := range conns {
+		fresh[i], _ = socketPair(t)
 		conns[i], ends[i] = r.adopt(nil, func(c *bev.Conn) {
 			c.SetCallbacks(bev.Callbacks{Read: func(c *bev.Conn) {
 				tr.add("read %d", c.Input().Drain(100))
 				other := conns[1-i]
 				olds = append(olds, other.FD())
-				if err := other.SetFD(-1); err != nil {
+				if err := other.SetFD(fresh[1-i]); err != nil {
 					t.Errorf("SetFD: %v", err)
 				}
 			}})
 			c.Enable(bev.Reading)
 		})
 	}
+	f := inject(t)
 	release := r.hold()
 	ends[0].send("hello")
 	ends[1].send("hello")
 	release()
 	tr.want("read 5")
-	tr.wantNothing("the other has no descriptor any more")
-	for _, fd := range get(r, func() []int { return olds }) {
-		syscall.Close(fd)
+	tr.wantNothing("the other has another descriptor by now")
+	if n := f.count(sys.OpRead); n != 1 {
+		t.Errorf("%d reads, want 1: what the old descriptor reported says nothing of the new one", n)
 	}
+	old := get(r, func() int { return olds[0] })
+	for _, fd := range fresh {
+		if fd != get(r, conns[0].FD) && fd != get(r, conns[1].FD) {
+			syscall.Close(fd) // the one that was not used
+		}
+	}
+	syscall.Close(old)
 }
 
 func TestSetFDWithAnEventDue(t *testing.T) {
