@@ -46,7 +46,7 @@ func (c *Conn) close(abort bool) error {
 		n.add(c)
 		abort = true
 	}
-	if c.flags&flagDoomed != 0 {
+	if c.flags&flagDoomed != 0 || c.inRelay() {
 		abort = true // half of an answer must not look like a whole one
 	}
 	c.flags |= flagClosed
@@ -65,6 +65,7 @@ func (c *Conn) close(abort bool) error {
 		c.rare.view.connClosed()
 	}
 	err := c.tr.release(abort)
+	c.endRelay()
 	if c.rare != nil && c.rare.redial != nil {
 		c.rare.redial.closed()
 	}
@@ -112,6 +113,7 @@ func (c *Conn) CloseAfterFlush(d time.Duration) {
 	if c.flags&(flagClosed|flagLinger) != 0 {
 		return
 	}
+	c.endRelay()
 	if c.noWrite&(ReasonEnded|ReasonNoFD) != 0 && c.flags&flagFinSent == 0 {
 		c.close(false) // nothing can be sent, so there is nothing to wait for
 		return

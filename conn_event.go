@@ -97,6 +97,7 @@ type rareState struct {
 	redial   *Redialer // that dialled it, to be told when it is closed
 	splicer  *splicer  // takes the bytes of this socket in the kernel, see relay_splice.go
 	feeder   *splicer  // brings such bytes
+	relay    *Relaying // that it is an end of
 	rate     *connRate // rate limits, nil for none
 	deadline int64     // end of a linger, 0 for none
 

@@ -29,9 +29,10 @@ func (e *ShutdownError) Unwrap() error { return e.Err }
 // Shutdown closes the Listener and ends the conversations that it began, as
 // Conn.CloseAfterFlush does: what is in their Outputs is sent, then the end of
 // the stream, and what peers still send is discarded until they have ended,
-// too. Their callbacks do not run any more. It waits until all those Conns are
-// closed, and returns nil then. When ctx ends first, it cuts off those that are
-// left and returns a *ShutdownError, over the context's cause.
+// too. Their callbacks do not run any more. A [Relay] goes on until it is over
+// by itself. Shutdown waits until all those Conns are closed, and returns nil
+// then. When ctx ends first, it cuts off those that are left and returns a
+// *ShutdownError, over the context's cause.
 //
 // It may be called on a Listener that is closed, and more than once. The Loop
 // has to run meanwhile, and goes on running. A callback that called it would
@@ -69,7 +70,8 @@ func (ln *Listener) Shutdown(ctx context.Context) error {
 // the conversations of all Conns as Conn.CloseAfterFlush does, and closes the Loop
 // when the last of them is closed: Run then returns net.ErrClosed. When ctx ends
 // first, Shutdown cuts off what is left and returns a *ShutdownError, over the
-// context's cause; the Loop is closed then, too. Meanwhile timers, posted calls
+// context's cause; the Loop is closed then, too. Relays go on until they are
+// over by themselves. Meanwhile timers, posted calls
 // and Watches run on, and Dial and Listen are refused with net.ErrClosed.
 //
 // Where no Run is going on, because its context has ended, perhaps, Shutdown
@@ -192,9 +194,7 @@ func (c drainCall) drop() { c.dropped() }
 
 func (ln *Listener) drain(d *drain) {
 	ln.drains = append(ln.drains, d)
-	for _, c := range ln.loop.conns(ln) {
-		c.CloseAfterFlush(-1) // ctx is the limit
-	}
+	shutDown(ln.loop.conns(ln))
 	ln.drains.check(ln.conns)
 }
 
@@ -208,10 +208,18 @@ func (l *Loop) drain(d *drain) {
 			s.end()
 		}
 	})
-	for _, c := range l.conns(nil) {
-		c.CloseAfterFlush(-1)
-	}
+	shutDown(l.conns(nil))
 	l.drains.check(l.stats.Conns)
+}
+
+// shutDown ends conversations of ours. What two peers have to say to each other
+// through a relay is theirs to end.
+func shutDown(conns []*Conn) {
+	for _, c := range conns {
+		if !c.inRelay() {
+			c.CloseAfterFlush(-1) // the Shutdown's context is the limit
+		}
+	}
 }
 
 // cutOff closes what is left of a Listener's Conns, and counts it.

@@ -2,7 +2,7 @@ package bev
 
 import (
 	"errors"
-	"os"
+	"fmt"
 	"time"
 
 	"github.com/bevgo/bev/buffer"
@@ -17,7 +17,10 @@ type RelayOptions struct {
 	HighMark int
 
 	// IdleTimeout ends the relay when no byte has moved in either direction
-	// for that long. 0 or less means never.
+	// for that long. Both peers get a reset: neither has said that it is done,
+	// so an end of file would have them take half an answer for a whole one.
+	// RelayResult.Err is os.ErrDeadlineExceeded to errors.Is. 0 or less means
+	// never.
 	IdleTimeout time.Duration
 
 	// NoSplice has all bytes pass through this process. By default, bytes
@@ -26,8 +29,9 @@ type RelayOptions struct {
 	// which is cheaper for them.
 	NoSplice bool
 
-	// Done is called on the loop when the relay is over and both Conns are
-	// closed, or have nothing left to do but close.
+	// Done is called once, from the loop's queue, when the relay is over,
+	// whatever has ended it: both Conns are closed then, or have nothing left
+	// to do but close. Only a Loop that closes calls nobody.
 	Done func(r RelayResult)
 }
 
@@ -37,8 +41,9 @@ type RelayResult struct {
 	Spliced    uint64 // of these, how many never entered this process
 
 	// Err is nil when both ends sent their end of file, otherwise what
-	// happened first: os.ErrDeadlineExceeded for IdleTimeout, net.ErrClosed
-	// for Relaying.Close.
+	// happened first. To errors.Is it is os.ErrDeadlineExceeded for
+	// IdleTimeout, and net.ErrClosed for Relaying.Close and where one of the
+	// Conns was closed by others than the relay.
 	Err error
 }
 
@@ -51,6 +56,12 @@ type Relaying struct {
 	over   bool
 	err    error
 }
+
+var (
+	// errRelayClosed is what Done is told of a Conn that somebody else closed.
+	errRelayClosed = closedError("bev: relay: one of its connections was closed from outside")
+	errRelayEnded  = closedError("bev: Relay: one of the connections has failed, or ended its sending, already")
+)
 
 // relayHalf is one direction of a relay.
 type relayHalf struct {
@@ -66,13 +77,21 @@ type relayHalf struct {
 // Relay couples two Conns of any kind: what one receives, the other sends,
 // both ways, until both have sent their end of file, or one fails. An end of
 // file is passed on once the bytes before it are sent, and the other direction
-// goes on. A failure of one end aborts the other, so that its peer does not
-// take a cut-off stream for a whole one. A peer that does not read stops the
-// reading of the other end; nothing is held but HighMark bytes a direction.
+// goes on. A peer that does not read stops the reading of the other end;
+// nothing is held but HighMark bytes a direction.
+//
+// Any other end of the relay is a reset at every peer that is still there, so
+// that none takes a cut-off stream for a whole one: a failure of one end, a
+// timeout of one that was set before, IdleTimeout, Relaying.Close, and Close of
+// one of the Conns by somebody else. Only CloseAfterFlush still sends what that
+// Conn holds, and ends it well.
 //
 // The two are the relay's from now on: it sets their callbacks, marks and what
-// is enabled, and closes them. What is in their Inputs already is handed on.
-// One of them may still be dialling. They must belong to one Loop. Loop only.
+// is enabled, and closes them. What is in their Inputs already is handed on, and
+// so is an end of file that has been told. One of them may still be dialling.
+// They must belong to one Loop; where one is closed, has failed, or was told
+// CloseWrite, the error is net.ErrClosed. A Shutdown lets relays go on until
+// they are over, or its context is. Loop only.
 //
 // Libevent: none; le-proxy.c in its samples does this by hand.
 func Relay(a, b *Conn, o *RelayOptions) (*Relaying, error) {
@@ -84,6 +103,8 @@ func Relay(a, b *Conn, o *RelayOptions) (*Relaying, error) {
 		return nil, errors.New("bev: Relay: the two connections belong to different loops")
 	case !a.alive() || !b.alive():
 		return nil, errConnClosed
+	case a.spoilt() || b.spoilt():
+		return nil, errRelayEnded
 	}
 	var z RelayOptions
 	if o != nil {
@@ -97,9 +118,16 @@ func Relay(a, b *Conn, o *RelayOptions) (*Relaying, error) {
 	r.ba = relayHalf{r: r, src: b, dst: a}
 	r.ab.couple(z.IdleTimeout, r.ba.drained)
 	r.ba.couple(z.IdleTimeout, r.ab.drained)
-	r.ab.read(a)
-	r.ba.read(b)
+	a.ensureRare().relay, b.ensureRare().relay = r, r
+	r.ab.start()
+	r.ba.start()
 	return r, nil
+}
+
+// spoilt reports whether the Conn cannot be an end of a relay any more: it has
+// failed, or its peer has been told that no more comes.
+func (c *Conn) spoilt() bool {
+	return c.noWrite&ReasonEnded != 0 || c.flags&flagFinWanted != 0 || c.rare != nil && c.rare.told
 }
 
 // couple makes src this half's: drained is told when src's Output falls, which
@@ -117,11 +145,25 @@ func (h *relayHalf) couple(idle time.Duration, drained func(*Conn)) {
 	c.resume(Writing, ReasonDisabled)
 }
 
+// start hands on what has come before the relay began, the end of file too.
+func (h *relayHalf) start() {
+	h.read(h.src)
+	if h.src.noRead&ReasonEnded != 0 && !h.r.over {
+		h.ended = true
+		h.dst.wantFin()
+		h.r.finish()
+	}
+}
+
 // read hands on what has come. What the kernel takes at once goes out from
 // where it was read; only the rest is copied.
 func (h *relayHalf) read(*Conn) {
 	n := h.src.in.Len()
 	if n == 0 {
+		return
+	}
+	if h.dst.flags&(flagFinWanted|flagFinSent) != 0 {
+		h.r.end(nil, errRelayClosed) // somebody else has: src has not ended
 		return
 	}
 	h.moved += uint64(n)
@@ -153,8 +195,10 @@ func (h *relayHalf) event(_ *Conn, what Event, err error) {
 		// both ends when that of the last byte does.
 		h.src.ioSince = h.dst.ioSince
 		h.src.armTimer()
+	case what == EventTimeout:
+		h.r.end(nil, fmt.Errorf("bev: relay: no byte has moved for %v: %w", h.src.IdleTimeout(), err))
 	case what&(EventError|EventTimeout) != 0:
-		h.r.end(h.src, err)
+		h.r.end(nil, err)
 	case what&EventEOF != 0:
 		h.ended = true
 		h.dst.wantFin()
@@ -167,32 +211,52 @@ func (r *Relaying) finish() {
 	if r.over || !r.ab.ended || !r.ba.ended || r.ab.dst.out.Len() > 0 || r.ba.dst.out.Len() > 0 {
 		return
 	}
-	r.over = true
+	r.over = true // before they are closed, so that it is the relay that does it
 	r.ab.src.CloseAfterFlush(0)
 	r.ba.src.CloseAfterFlush(0)
 	r.tell()
 }
 
-// end ends the relay because of a failure of c, or because somebody wants it
-// to (c is nil).
+// end ends the relay in any other way, and aborts both Conns but for one that
+// somebody else is closing already (c, else nil).
 func (r *Relaying) end(c *Conn, err error) {
 	if r.over {
 		return
 	}
+	// What is on its way through the kernel is c's to send, if it still can.
+	r.ab.stopSplice()
+	r.ba.stopSplice()
 	r.over, r.err = true, err
 	for _, o := range []*Conn{r.ab.src, r.ba.src} {
-		o.close(o != c && !errors.Is(err, os.ErrDeadlineExceeded))
+		if o != c {
+			o.close(true)
+		}
 	}
 	r.tell()
 }
 
-func (r *Relaying) tell() {
-	r.ab.stopSplice()
-	r.ba.stopSplice()
-	if r.done != nil {
-		r.done(r.Result())
+// endRelay is called when the Conn is closed, or is to be after a flush, by
+// whomever. Where it was not the relay, the relay ends with it.
+func (c *Conn) endRelay() {
+	if c.inRelay() {
+		c.rare.relay.end(c, errRelayClosed)
 	}
 }
+
+// inRelay reports whether the Conn is an end of a relay that goes on.
+func (c *Conn) inRelay() bool {
+	return c.rare != nil && c.rare.relay != nil && !c.rare.relay.over
+}
+
+// tell has Done called, from the queue: whoever closes a Conn must not find
+// himself inside it.
+func (r *Relaying) tell() {
+	if r.done != nil {
+		r.ab.src.loop.work.deferred.add(r)
+	}
+}
+
+func (r *Relaying) runDeferred() { r.done(r.Result()) }
 
 // Result returns how far the relay is, or how it went. Loop only.
 func (r *Relaying) Result() RelayResult {
@@ -200,8 +264,8 @@ func (r *Relaying) Result() RelayResult {
 	return RelayResult{AToB: r.ab.moved, BToA: r.ba.moved, Spliced: r.ab.spliced + r.ba.spliced, Err: r.err}
 }
 
-// Close ends the relay and aborts both Conns; Done is called with
-// net.ErrClosed. Loop only.
+// Close ends the relay and aborts both Conns; Done is told net.ErrClosed. It
+// returns net.ErrClosed when the relay is over already. Loop only.
 func (r *Relaying) Close() error {
 	r.ab.src.loop.assertOwner("Relaying.Close")
 	if r.over {

@@ -162,33 +162,6 @@ func TestRelayAbortsTheOtherWhenOneFails(t *testing.T) {
 	v.allClosed()
 }
 
-func TestRelayIdleTimeout(t *testing.T) {
-	b := newLab(t, nil)
-	client, x := b.wire(nil)
-	server, y := b.wire(nil)
-	sink(client)
-	sink(server)
-	var res *bev.RelayResult
-	_, err := bev.Relay(x, y, &bev.RelayOptions{IdleTimeout: time.Second, Done: func(r bev.RelayResult) { res = &r }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 4 { // bytes one way keep both alive
-		client.WriteString("tick")
-		b.pass(900 * time.Millisecond)
-	}
-	if res != nil {
-		t.Fatalf("ended while bytes moved: %+v", *res)
-	}
-	b.pass(time.Second)
-	if res == nil || !errors.Is(res.Err, os.ErrDeadlineExceeded) || res.AToB != 16 {
-		t.Fatalf("after a second of silence: %+v", res)
-	}
-	if !x.Closed() || !y.Closed() {
-		t.Fatal("an idle relay left its Conns open")
-	}
-}
-
 // A slow reader takes its bytes out of Output for longer than the idle time
 // after the last byte has come from the other end.
 func TestRelayIsNotIdleWhileOneEndStillTakesBytes(t *testing.T) {

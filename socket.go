@@ -405,6 +405,7 @@ func (c *Conn) SetFD(fd int) error {
 	case c.flags&flagConnecting != 0:
 		return errors.New("bev: SetFD: the connection is being dialled; wait for EventConnected, or close it")
 	}
+	s.stopSplices() // what was on its way from or to the old descriptor
 	if s.fd >= 0 && s.state&sockRegistered != 0 {
 		_ = s.loop.poller.Remove(int(s.fd))
 	}

@@ -19,7 +19,7 @@ type proxyCmd struct {
 	To     string `placeholder:"ADDR" help:"Where to connect to for each caller (required). A name is looked up each time."`
 	addressFlags
 	ConnectTimeout time.Duration `default:"10s" placeholder:"TIME" help:"How long connecting may take, name lookup included; 0 leaves it to the system (default ${default})."`
-	IdleTimeout    time.Duration `placeholder:"TIME" help:"End a connection on which nothing has moved either way for that long (default: never)."`
+	IdleTimeout    time.Duration `placeholder:"TIME" help:"Reset both sides of a connection on which nothing has moved either way for that long (default: never)."`
 	HighMark       int           `placeholder:"BYTES" help:"Hold at most about so many bytes each way for a side that does not read (default 256 KiB)."`
 	NoSplice       bool          `help:"Have all bytes pass through this process, bulk too."`
 	Grace          time.Duration `default:"3s" placeholder:"TIME" help:"After an interrupt, how long connections have to end by themselves (default ${default})."`
@@ -29,7 +29,7 @@ type proxyCmd struct {
 
 // Help stands between the usage line and the flags.
 func (*proxyCmd) Help() string {
-	return `Prints "listening on ADDR" to standard output once it does. Each caller is connected to --to, and what one side sends the other gets, an end of file included: a side that has ended its sending still receives. A connection that fails on one side is reset on the other. Every connection is logged to standard error when it opens and when it is over, with the bytes received from the caller and sent to it.
+	return `Prints "listening on ADDR" to standard output once it does. Each caller is connected to --to, and what one side sends the other gets, an end of file included: a side that has ended its sending still receives. A connection that fails on one side is reset on the other, so that nobody takes half an answer for a whole one. Every connection is logged to standard error when it opens and when it is over, with the bytes received from the caller and sent to it.
 
 An interrupt (Ctrl-C) or SIGTERM ends it in good order: nobody is accepted any more, and those who are connected have --grace to finish. A second one ends it at once.`
 }
