@@ -4,7 +4,6 @@ import (
 	"math"
 	"net"
 	"net/netip"
-	"time"
 
 	"github.com/bevgo/bev/buffer"
 	"github.com/bevgo/bev/internal/poll"
@@ -450,8 +449,7 @@ type connSettings struct {
 	maxRead, maxWrite int32
 	timeouts          timeouts
 	flags             connFlags
-	nagle             bool
-	keepAlive         time.Duration // 0: none
+	socket            socketOptions
 }
 
 // settings checks o and fills in the defaults. pause says whether reading
@@ -465,7 +463,7 @@ func settings(o *ConnOptions, pause bool) (*connSettings, error) {
 		maxRead:  maxSingle(z.MaxSingleRead, DefaultMaxSingleRead),
 		maxWrite: maxSingle(z.MaxSingleWrite, math.MaxInt32),
 		timeouts: timeouts{read: clockTime(z.ReadTimeout), write: clockTime(z.WriteTimeout), idle: clockTime(z.IdleTimeout)},
-		nagle:    z.Nagle,
+		socket:   newSocketOptions(&z),
 	}
 	if err := s.setMarks(&z); err != nil {
 		return nil, err
@@ -474,10 +472,6 @@ func settings(o *ConnOptions, pause bool) (*connSettings, error) {
 		z.OutputLimit = DefaultOutputLimit
 	}
 	s.outputLimit = clamp32(z.OutputLimit)
-	if z.KeepAlive == 0 {
-		z.KeepAlive = DefaultKeepAlive
-	}
-	s.keepAlive = max(z.KeepAlive, 0)
 	if z.DeferCallbacks {
 		s.flags |= flagDefer
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/bevgo/bev/internal/poll"
 	"github.com/bevgo/bev/internal/sys"
@@ -61,7 +60,7 @@ func (d *dialing) begin(to sys.Addr) error {
 // connect sets the socket up and starts it off.
 func (a *attempt) connect() error {
 	d := a.d
-	if err := tune(a.fd, a.addr.Family(), d.settings); err != nil {
+	if err := d.settings.socket.set(a.fd, a.addr.Family()); err != nil {
 		return err
 	}
 	if d.opts.Control != nil {
@@ -206,28 +205,6 @@ func (d *dialing) remove(a *attempt) {
 
 // shutdown closes the Conn with its Loop.
 func (a *attempt) shutdown() { a.d.c.shutdown() }
-
-// tune sets the socket options of a TCP connection.
-func tune(fd int, family sys.Family, s *connSettings) error {
-	if family == sys.Unix {
-		return nil
-	}
-	if !s.nagle {
-		if err := sys.SetNoDelay(fd, true); err != nil {
-			return err
-		}
-	}
-	if s.keepAlive > 0 {
-		return sys.SetKeepAlive(fd, s.keepAlive, keepAliveInterval, keepAliveCount)
-	}
-	return nil
-}
-
-// Go's package net probes at these distances, too.
-const (
-	keepAliveInterval = 15 * time.Second
-	keepAliveCount    = 9
-)
 
 // rawSocket is a descriptor as a Control function gets it, for as long as the
 // function runs.

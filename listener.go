@@ -171,7 +171,7 @@ func (ln *Listener) configure(network string, a sys.Addr, o *ListenOptions) erro
 			return err
 		}
 	}
-	return tune(ln.fd, a.Family(), ln.settings)
+	return ln.settings.socket.set(ln.fd, a.Family())
 }
 
 // start has the poller watch the socket. It runs on the loop.

@@ -22,6 +22,12 @@ const (
 	// DefaultKeepAlive is the idle time before TCP keep-alive probes, the
 	// value libevent's listener uses.
 	DefaultKeepAlive = 300 * time.Second
+	// DefaultKeepAliveInterval is the time between two probes, as in package
+	// net.
+	DefaultKeepAliveInterval = 15 * time.Second
+	// DefaultKeepAliveCount is how many probes go unanswered before the
+	// connection is given up, as in package net.
+	DefaultKeepAliveCount = 9
 	// DefaultBacklog is the length of the queue of callers that wait for
 	// accept, see listen(2). The kernel caps it at net.core.somaxconn.
 	DefaultBacklog = 1024
@@ -151,9 +157,36 @@ type ConnOptions struct {
 	// callback writes anyway.
 	Nagle bool
 
-	// KeepAlive is the idle time before TCP keep-alive probes start. 0 means
-	// five minutes (DefaultKeepAlive), negative none.
+	// KeepAlive is the idle time before TCP keep-alive probes start. They find
+	// a peer that went away without a word (a crash, a cable, a NAT that
+	// forgot), which nothing else does while this end only waits; the Conn is
+	// then told syscall.ETIMEDOUT. 0 means five minutes (DefaultKeepAlive),
+	// negative none. TCP only, as are the three below, and for sockets that
+	// Listen and Dial make: one that NewConn is given keeps the options it has,
+	// see [Conn.SetKeepAlive]. Rounded up to seconds.
 	KeepAlive time.Duration
+
+	// KeepAliveInterval is the time between two probes, rounded up to seconds.
+	// 0 means 15 seconds (DefaultKeepAliveInterval), negative the system's
+	// value.
+	KeepAliveInterval time.Duration
+
+	// KeepAliveCount is how many probes in a row go unanswered before the
+	// connection is given up. 0 means 9 (DefaultKeepAliveCount), negative the
+	// system's value. OpenBSD has neither count nor times for a single socket
+	// and uses its own.
+	KeepAliveCount int
+
+	// UserTimeout is how long bytes that were sent may stay unacknowledged, or
+	// wait for a peer whose window is closed, before the kernel gives the
+	// connection up and the Conn is told syscall.ETIMEDOUT. It finds a peer
+	// that went away while there is something to send, where keep-alive does
+	// not probe and the kernel's own patience is about a quarter of an hour;
+	// it also ends peers that never read. Where both are set it replaces
+	// KeepAliveCount. Rounded up to milliseconds; 0 or less leaves it to the
+	// kernel. Linux only: elsewhere Listen, and each attempt of a Dial, fail
+	// with errors.ErrUnsupported. Source: TCP_USER_TIMEOUT in tcp(7), RFC 5482.
+	UserTimeout time.Duration
 }
 
 // ListenOptions are the settings of a [Listener]. A nil pointer means all

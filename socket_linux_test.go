@@ -1,11 +1,14 @@
 package bev_test
 
 import (
+	"errors"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/bevgo/bev"
+	"github.com/bevgo/bev/internal/sys"
 )
 
 func TestKeepAliveTimesAreThoseOfTheOptions(t *testing.T) {
@@ -24,5 +27,16 @@ func TestKeepAliveTimesAreThoseOfTheOptions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestListenFailsWhereTheUserTimeoutDoes(t *testing.T) {
+	r := run(t, nil)
+	f := inject(t)
+	// After reuse, delay, keep-alive and its three values.
+	f.add(&fault{op: sys.OpSetsockopt, fd: anyFD, skip: 6, times: 1, limit: -1, err: syscall.ENOPROTOOPT})
+	_, err := bev.Listen(r.l, "tcp", "127.0.0.1:0", echo, &bev.ListenOptions{Conn: &bev.ConnOptions{UserTimeout: time.Second}})
+	if !errors.Is(err, syscall.ENOPROTOOPT) || !strings.Contains(err.Error(), "UserTimeout") {
+		t.Errorf("Listen: %v, want ENOPROTOOPT and the option's name", err)
 	}
 }

@@ -133,6 +133,7 @@ func inOtherModule(dir string) bool {
 // every flavour of connection.
 var kernelFiles = map[string]string{
 	"socket.go":             "the flavour over a kernel socket",
+	"socket_option.go":      "sets options of a kernel socket",
 	"conn_connect.go":       "dials",
 	"conn_attempt.go":       "opens a socket and connects it",
 	"conn_lookup.go":        "turns addresses into those of the kernel",

@@ -6,7 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const reusePort = unix.SO_REUSEPORT
+const (
+	reusePort     = unix.SO_REUSEPORT
+	keepAliveUnit = time.Second
+)
 
 func keepAliveOptions(idle, interval time.Duration, count int) [3]tcpOption {
 	return [3]tcpOption{

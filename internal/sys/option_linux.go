@@ -6,7 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const reusePort = unix.SO_REUSEPORT
+const (
+	reusePort     = unix.SO_REUSEPORT
+	keepAliveUnit = time.Second
+)
 
 func keepAliveOptions(idle, interval time.Duration, count int) [3]tcpOption {
 	return [3]tcpOption{
@@ -22,6 +25,12 @@ func keepAliveOptions(idle, interval time.Duration, count int) [3]tcpOption {
 func SetUserTimeout(fd int, d time.Duration) error {
 	ms := (d + time.Millisecond - 1) / time.Millisecond
 	return setIntOption(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(ms))
+}
+
+// UserTimeout returns what SetUserTimeout has set, 0 for the system's default.
+func UserTimeout(fd int) (time.Duration, error) {
+	ms, err := intOption(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
+	return time.Duration(ms) * time.Millisecond, err
 }
 
 // SetDeferAccept has a listener report a connection only when its first bytes

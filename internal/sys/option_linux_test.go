@@ -2,6 +2,7 @@ package sys
 
 import (
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,9 @@ func checkLinuxOptions(t *testing.T, conn, listener int) {
 	}
 	if s := option(t, listener, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT); s < 1 {
 		t.Errorf("defer accept %d s, want at least 1", s)
+	}
+	if d, err := UserTimeout(conn); d != 2*time.Millisecond || err != nil {
+		t.Errorf("UserTimeout says %v, %v", d, err)
 	}
 	must(t, SetUserTimeout(conn, 0))
 	must(t, SetDeferAccept(listener, 0))

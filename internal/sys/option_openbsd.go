@@ -6,7 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const reusePort = unix.SO_REUSEPORT
+const (
+	reusePort     = unix.SO_REUSEPORT
+	keepAliveUnit = time.Second
+)
 
 // keepAliveOptions is empty: openbsd has values for the whole system only
 // (sysctl net.inet.tcp.keepidle).

@@ -109,6 +109,18 @@ func TestKeepAlive(t *testing.T) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	}
+	idle, interval, count, err := KeepAlive(a)
+	must(t, err)
+	if runtime.GOOS != "openbsd" && (idle != 90*time.Second || interval != 2*time.Second || count != 4) {
+		t.Errorf("KeepAlive says %v, %v, %d", idle, interval, count)
+	}
+	must(t, SetKeepAlive(a, -1, 0, 0))
+	if idle, _, _, err := KeepAlive(a); idle >= 0 || err != nil {
+		t.Errorf("turned off: KeepAlive says %v, %v", idle, err)
+	}
+	if _, _, _, err := KeepAlive(-1); !errors.Is(err, syscall.EBADF) {
+		t.Errorf("without a descriptor: %v", err)
+	}
 }
 
 func TestLinuxOptions(t *testing.T) {
@@ -119,6 +131,9 @@ func TestLinuxOptions(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		if !errors.Is(user, errors.ErrUnsupported) || !errors.Is(accept, errors.ErrUnsupported) {
 			t.Errorf("got %v, %v", user, accept)
+		}
+		if _, err := UserTimeout(a); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("UserTimeout: %v", err)
 		}
 		return
 	}

@@ -103,6 +103,29 @@ func SetKeepAlive(fd int, idle, interval time.Duration, count int) error {
 	return nil
 }
 
+// KeepAlive returns what SetKeepAlive has set: a negative idle for off, 0 for
+// what the system does not tell.
+func KeepAlive(fd int) (idle, interval time.Duration, count int, err error) {
+	on, err := intOption(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	var got [3]int
+	for i, o := range keepAliveOptions(1, 1, 1) { // for the names
+		if o.name == 0 {
+			continue
+		}
+		if got[i], err = intOption(fd, unix.IPPROTO_TCP, o.name); err != nil {
+			return 0, 0, 0, err
+		}
+	}
+	idle, interval = time.Duration(got[0])*keepAliveUnit, time.Duration(got[1])*keepAliveUnit
+	if on == 0 {
+		idle = -1
+	}
+	return idle, interval, got[2], nil
+}
+
 type tcpOption struct{ name, value int }
 
 // seconds rounds up, so that no positive duration becomes none.

@@ -72,7 +72,12 @@ func SetSendBuffer(fd, n int) error                { return unsupported(OpSetsoc
 func RecvBuffer(fd int) (int, error)               { return 0, unsupported(OpGetsockopt) }
 func SendBuffer(fd int) (int, error)               { return 0, unsupported(OpGetsockopt) }
 func SetUserTimeout(fd int, d time.Duration) error { return unsupported(OpSetsockopt) }
+func UserTimeout(fd int) (time.Duration, error)    { return 0, unsupported(OpGetsockopt) }
 func SetDeferAccept(fd int, d time.Duration) error { return unsupported(OpSetsockopt) }
+
+func KeepAlive(fd int) (idle, interval time.Duration, count int, err error) {
+	return 0, 0, 0, unsupported(OpGetsockopt)
+}
 
 func SetKeepAlive(fd int, idle, interval time.Duration, count int) error {
 	return unsupported(OpSetsockopt)
