@@ -26,7 +26,8 @@ type RelayOptions struct {
 	// NoSplice has all bytes pass through this process. By default, bytes
 	// that come in bulk from one plain socket and go to another are moved
 	// inside the kernel (splice(2), Linux), and small messages are copied,
-	// which is cheaper for them.
+	// which is cheaper for them. For a side that does not read, up to 512 KiB
+	// wait in the kernel then, besides HighMark.
 	NoSplice bool
 
 	// Done is called once, from the loop's queue, when the relay is over,

@@ -29,8 +29,9 @@ const (
 	spliceAfter = 4         // large reads in a row before splicing
 	spliceBulk  = 32 << 10  // what large means
 	spliceBack  = 16        // small moves in a row before copying again
-	spliceTurn  = 256 << 10 // bytes in one turn, before others have theirs
-	pipeSize    = 256 << 10
+	spliceTurn  = pipeSize  // bytes in one turn, before others have theirs
+	pipeSize    = 512 << 10 // what a pipe is made to hold
+	pipeUsual   = 64 << 10  // what pipes hold by themselves
 	pipesKept   = 32
 )
 
@@ -52,7 +53,7 @@ func (h *relayHalf) considerSplice(n int) {
 	}
 	p, err := h.src.loop.takePipe()
 	if err != nil {
-		h.r.splice = false // no descriptors to spare: copying does it, too
+		h.r.splice = false // no pipes to be had: copying does it, too
 		return
 	}
 	h.splicer = &splicer{h: h, src: src, dst: dst, pipe: p}
@@ -119,7 +120,7 @@ func (s *socketConn) queueTurn() bool {
 
 // fill moves from the source to the pipe.
 func (p *splicer) fill() (n int, again, ok bool) {
-	n, handled, err := sys.Splice(p.pipe.w, int(p.src.fd), pipeSize-p.held)
+	n, handled, err := p.src.loop.mode.Splice(p.pipe.w, int(p.src.fd), pipeSize-p.held)
 	switch {
 	case !handled:
 		p.h.r.splice = false
@@ -152,7 +153,7 @@ func (p *splicer) fill() (n int, again, ok bool) {
 
 // empty moves from the pipe to the destination.
 func (p *splicer) empty() (full, ok bool) {
-	n, handled, err := sys.Splice(int(p.dst.fd), p.pipe.r, p.held)
+	n, handled, err := p.src.loop.mode.Splice(int(p.dst.fd), p.pipe.r, p.held)
 	switch {
 	case !handled:
 		p.h.r.splice = false
@@ -250,10 +251,18 @@ func (l *Loop) takePipe() (pipe, error) {
 	if err != nil {
 		return pipe{}, err
 	}
-	// The kernel may refuse a larger pipe to a user who has many; the size
-	// it has works as well, with more calls.
-	_, _ = sys.SetPipeSize(w, pipeSize)
-	return pipe{r, w}, nil
+	p := pipe{r, w}
+	// The kernel may refuse a larger pipe to a user who has many; the usual
+	// size works as well, with more calls. But then it soon gives pipes of two
+	// pages, which cost more than copying. Source: pipe(7),
+	// pipe-user-pages-soft.
+	if _, err := sys.SetPipeSize(w, pipeSize); err != nil {
+		if _, err := sys.SetPipeSize(w, pipeUsual); err != nil {
+			p.close()
+			return pipe{}, err
+		}
+	}
+	return p, nil
 }
 
 // givePipe keeps an empty pipe for the next one who needs it.

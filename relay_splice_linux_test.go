@@ -162,6 +162,34 @@ func TestRelayCopiesWhereNoPipeCanBeHad(t *testing.T) {
 	}
 }
 
+// A user who has very many pipes gets tiny ones (pipe(7)), which are worse
+// than none.
+func TestRelayCopiesWherePipesAreTiny(t *testing.T) {
+	r := run(t, nil)
+	v := r.socketRelay(nil)
+	before := descriptors(t)
+	f := inject(t)
+	x := f.failTimes(-1, sys.OpFcntl, anyFD, syscall.EPERM)
+	eventually(t, "a pipe to be asked for", func() bool { v.bulk(4 << 20); return f.struck(x) > 0 })
+	v.bulk(4 << 20)
+	if v.spliced() != 0 || f.count(sys.OpPipe) != 1 || descriptors(t) != before {
+		t.Errorf("%d bytes spliced, %d pipes made, %d descriptors of which there were %d: want none, one, which is closed",
+			v.spliced(), f.count(sys.OpPipe), descriptors(t), before)
+	}
+}
+
+func TestRelaySplicesThroughAPipeOfTheUsualSize(t *testing.T) {
+	r := run(t, nil)
+	v := r.socketRelay(nil)
+	f := inject(t)
+	x := f.failTimes(1, sys.OpFcntl, anyFD, syscall.EPERM)
+	v.bulkUntilSpliced()
+	if n := f.struck(x); n != 1 {
+		t.Errorf("the larger pipe was refused %d times, want once", n)
+	}
+	v.bulk(8 << 20)
+}
+
 func TestRelaySplicesInOrderPastAStall(t *testing.T) {
 	r := run(t, nil)
 	v := r.socketRelay(nil)

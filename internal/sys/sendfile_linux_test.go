@@ -98,19 +98,19 @@ func TestSplice(t *testing.T) {
 	must(t, err)
 	own(t, r)
 	own(t, w)
-	if _, handled, err := Splice(w, in, 100); !handled || err != ErrAgain {
+	if _, handled, err := Polite.Splice(w, in, 100); !handled || err != ErrAgain {
 		t.Errorf("nothing to move: %v, %v, want ErrAgain", handled, err)
 	}
 	if _, err := Polite.Write(feed, []byte("hello")); err != nil {
 		t.Fatal(err)
 	}
-	if n, handled, err := Splice(w, in, 100); n != 5 || !handled || err != nil {
+	if n, handled, err := Polite.Splice(w, in, 100); n != 5 || !handled || err != nil {
 		t.Fatalf("into the pipe: %d, %v, %v", n, handled, err)
 	}
-	if n, handled, err := Splice(out, r, 3); n != 3 || !handled || err != nil {
+	if n, handled, err := Polite.Splice(out, r, 3); n != 3 || !handled || err != nil {
 		t.Fatalf("out of the pipe: %d, %v, %v", n, handled, err)
 	}
-	if n, handled, err := Splice(out, r, 100); n != 2 || !handled || err != nil {
+	if n, handled, err := Polite.Splice(out, r, 100); n != 2 || !handled || err != nil {
 		t.Fatalf("the rest: %d, %v, %v", n, handled, err)
 	}
 	buf := make([]byte, 10)
@@ -118,13 +118,13 @@ func TestSplice(t *testing.T) {
 		t.Errorf("arrived: %q, %v", buf[:n], err)
 	}
 	must(t, Close(feed))
-	if n, handled, err := Splice(w, in, 100); n != 0 || !handled || err != io.EOF {
+	if n, handled, err := Polite.Splice(w, in, 100); n != 0 || !handled || err != io.EOF {
 		t.Errorf("at the end: %d, %v, %v, want io.EOF", n, handled, err)
 	}
-	if n, handled, err := Splice(out, in, 100); n != 0 || handled || err != nil {
+	if n, handled, err := Polite.Splice(out, in, 100); n != 0 || handled || err != nil {
 		t.Errorf("without a pipe: %d, %v, %v, want not handled", n, handled, err)
 	}
-	if n, handled, err := Splice(out, in, 0); n != 0 || !handled || err != nil {
+	if n, handled, err := Polite.Splice(out, in, 0); n != 0 || !handled || err != nil {
 		t.Errorf("nothing asked for: %d, %v, %v", n, handled, err)
 	}
 }
