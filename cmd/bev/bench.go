@@ -22,7 +22,9 @@ type benchCmd struct {
 	Rate  benchRate  `cmd:"" help:"Connect, echo once, close, over and over."`
 	Idle  benchIdle  `cmd:"" help:"Hold very many connections, and echo on some of them."`
 	Flood benchFlood `cmd:"" help:"Send and never read: what does the server do?"`
+	Slow  benchSlow  `cmd:"" help:"Send without end and read slowly: what does the server hold?"`
 	Half  benchHalf  `cmd:"" help:"Send much, end the sending, and read only then."`
+	Proxy benchProxy `cmd:"" help:"Send through a proxy, and be the server behind it, too."`
 }
 
 // benchTarget is what all loads have in common.
@@ -38,10 +40,19 @@ type benchResult struct {
 	Ops       int64   `json:"ops,omitempty"`
 	Seconds   float64 `json:"seconds,omitempty"`
 	OpsPerSec float64 `json:"ops_per_sec,omitempty"`
+	AllOps    int64   `json:"all_ops,omitempty"`       // those of the warm-up, too
 	CPUMicros float64 `json:"cpu_us_per_op,omitempty"` // of the server
-	P50       float64 `json:"p50_us,omitempty"`
-	P99       float64 `json:"p99_us,omitempty"`
-	P999      float64 `json:"p999_us,omitempty"`
+	CPUPerGB  float64 `json:"cpu_s_per_gb,omitempty"`  // of the proxy
+	MBPerSec  float64 `json:"mb_per_sec,omitempty"`
+	MemoryMiB float64 `json:"memory_mib,omitempty"` // of the server, resident, at the end
+	// Of all connections, the least and the most operations of one, over the
+	// mean: 1 and 1 is perfectly even.
+	LeastShare float64 `json:"least_share,omitempty"`
+	MostShare  float64 `json:"most_share,omitempty"`
+
+	P50  float64 `json:"p50_us,omitempty"`
+	P99  float64 `json:"p99_us,omitempty"`
+	P999 float64 `json:"p999_us,omitempty"`
 
 	Conns        int     `json:"conns,omitempty"`
 	BytesPerConn float64 `json:"bytes_per_conn,omitempty"` // user memory of the server
@@ -52,7 +63,7 @@ type benchResult struct {
 	Sent       int64   `json:"bytes_sent,omitempty"`
 	Received   int64   `json:"bytes_received,omitempty"`
 	GrowthMiB  float64 `json:"memory_growth_mib,omitempty"`
-	CPUPercent float64 `json:"cpu_percent,omitempty"` // of the server, in the quiet that follows
+	CPUPercent float64 `json:"cpu_percent,omitempty"` // of the server, while it has little to do
 }
 
 // print writes r for a person, or as JSON.
@@ -69,6 +80,11 @@ func (r *benchResult) print(w io.Writer, asJSON bool) error {
 	row("seconds", "%.2f", r.Seconds)
 	row("operations a second", "%.0f", r.OpsPerSec)
 	row("server CPU, µs/operation", "%.3f", r.CPUMicros)
+	row("server CPU, s/GB", "%.3f", r.CPUPerGB)
+	row("MB a second", "%.0f", r.MBPerSec)
+	row("server memory, MiB", "%.1f", r.MemoryMiB)
+	row("slowest conn / mean", "%.3f", r.LeastShare)
+	row("fastest conn / mean", "%.3f", r.MostShare)
 	row("latency p50, µs", "%.0f", r.P50)
 	row("latency p99, µs", "%.0f", r.P99)
 	row("latency p99.9, µs", "%.0f", r.P999)
@@ -82,6 +98,36 @@ func (r *benchResult) print(w io.Writer, asJSON bool) error {
 	row("server memory grew, MiB", "%.1f", r.GrowthMiB)
 	row("server CPU when quiet, %", "%.1f", r.CPUPercent)
 	return nil
+}
+
+// window is the time in which a load is measured.
+type window struct {
+	pid   int
+	start time.Time
+	cpu   time.Duration // of the server: up to the start, then within
+}
+
+func (t *benchTarget) openWindow() (*window, error) {
+	cpu, err := cpuTime(t.PID)
+	return &window{t.PID, time.Now(), cpu}, err
+}
+
+// close writes to r what n operations took.
+func (w *window) close(r *benchResult, n int64) error {
+	r.Seconds = time.Since(w.start).Seconds()
+	after, err := cpuTime(w.pid)
+	if err != nil {
+		return err
+	}
+	w.cpu = after - w.cpu
+	resident, err := memory(w.pid)
+	r.MemoryMiB = float64(resident) / (1 << 20)
+	r.AllOps += n
+	r.Ops, r.OpsPerSec = n, float64(n)/r.Seconds
+	if n > 0 {
+		r.CPUMicros = float64(w.cpu.Nanoseconds()) / 1e3 / float64(n)
+	}
+	return err
 }
 
 // latencies is a histogram of nanoseconds from 100 ns to 100 s in three digits.

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/bevgo/bev"
-	"github.com/bevgo/bev/buffer"
 )
 
 // benchEcho is the closed loop: each connection has so many messages in
@@ -45,8 +44,8 @@ func (b *benchEcho) Run(std stdio) error {
 type echoLoad struct {
 	b         *benchEcho
 	loop      *bev.Loop
-	pattern   []byte // what is sent, over and over, twice, so that a piece of it never wraps
-	period    int
+	pattern   *pattern
+	conns     []*echoConn
 	connected int
 	ops       int64
 	times     *hdrhistogram.Histogram
@@ -56,8 +55,9 @@ type echoLoad struct {
 // echoConn is one connection of it.
 type echoConn struct {
 	load     *echoLoad
-	sent     int // bytes, modulo the period
-	received int
+	sent     cursor
+	received cursor
+	ops      int64
 	part     int // bytes of the message that is coming back
 	starts   []time.Time
 	first    int // the oldest of starts: they are a ring
@@ -69,8 +69,12 @@ func (b *benchEcho) measure() (*benchResult, error) {
 		return nil, err
 	}
 	defer loop.Close()
-	l := &echoLoad{b: b, loop: loop, times: latencies()}
-	l.makePattern()
+	return b.measureOn(loop)
+}
+
+// measureOn runs the load on a loop that may have other things to do.
+func (b *benchEcho) measureOn(loop *bev.Loop) (*benchResult, error) {
+	l := &echoLoad{b: b, loop: loop, times: latencies(), pattern: newPattern(b.Size)}
 	if err := l.dial(); err != nil {
 		return nil, err
 	}
@@ -92,47 +96,42 @@ func (b *benchEcho) measure() (*benchResult, error) {
 
 // measure runs the loop for d.
 func (l *echoLoad) measure(d time.Duration, r *benchResult) error {
-	cpu, err := cpuTime(l.b.PID)
+	w, err := l.b.openWindow()
 	if err != nil {
 		return err
 	}
 	l.ops, l.times = 0, latencies()
+	for _, e := range l.conns {
+		e.ops = 0
+	}
 	l.loop.AfterFunc(d, l.loop.Stop)
-	start := time.Now()
 	if err := l.loop.Run(context.Background()); err != nil {
 		return err
 	}
-	r.Seconds = time.Since(start).Seconds()
-	after, err := cpuTime(l.b.PID)
-	if err != nil {
+	if err := w.close(r, l.ops); err != nil {
 		return err
 	}
-	r.Ops, r.OpsPerSec = l.ops, float64(l.ops)/r.Seconds
-	if l.ops > 0 {
-		r.CPUMicros = float64((after - cpu).Nanoseconds()) / 1e3 / float64(l.ops)
-	}
+	l.shares(r)
 	return nil
 }
 
-// makePattern fills the pattern with bytes of a period that no buffer has, so
-// that bytes which are lost, doubled or moved are noticed.
-func (l *echoLoad) makePattern() {
-	l.period = 65521 // the largest prime below 64 KiB
-	n := l.period + max(l.b.Size, 1<<20)
-	l.pattern = make([]byte, n)
-	x := uint32(1)
-	for i := range min(l.period, n) {
-		x = x*1664525 + 1013904223
-		l.pattern[i] = byte(x >> 24)
+// shares says how evenly the server treats its connections: what the one with
+// the fewest and the one with the most operations had, as a part of the mean.
+func (l *echoLoad) shares(r *benchResult) {
+	r.MBPerSec = float64(l.ops) * float64(l.b.Size) / 1e6 / r.Seconds
+	if l.ops == 0 {
+		return
 	}
-	for done := l.period; done < n; {
-		done += copy(l.pattern[done:], l.pattern[:done])
-	}
+	mean := float64(l.ops) / float64(len(l.conns))
+	by := func(a, b *echoConn) int { return cmp.Compare(a.ops, b.ops) }
+	r.LeastShare = float64(slices.MinFunc(l.conns, by).ops) / mean
+	r.MostShare = float64(slices.MaxFunc(l.conns, by).ops) / mean
 }
 
 func (l *echoLoad) dial() error {
 	for range l.b.Conns {
 		e := &echoConn{load: l, starts: make([]time.Time, l.b.Pipeline)}
+		l.conns = append(l.conns, e)
 		cb := bev.Callbacks{Read: e.read, Event: e.event}
 		o := &bev.DialOptions{Conn: &bev.ConnOptions{OutputLimit: -1, ReadWatermark: bev.Watermark{High: -1}}}
 		if _, err := bev.Dial(context.Background(), l.loop, l.b.Network, l.b.Addr, cb, o); err != nil {
@@ -165,17 +164,15 @@ func (e *echoConn) event(c *bev.Conn, what bev.Event, err error) {
 }
 
 func (e *echoConn) send(c *bev.Conn) {
-	n := e.load.b.Size
-	if _, err := c.Write(e.load.pattern[e.sent : e.sent+n]); err != nil {
+	if _, err := c.Write(e.load.pattern.next(&e.sent, e.load.b.Size)); err != nil {
 		e.load.fail(err)
 	}
-	e.sent = (e.sent + n) % e.load.period
 }
 
 // read compares what came back and sends as many messages as are complete.
 func (e *echoConn) read(c *bev.Conn) {
 	n := c.Input().Len()
-	if err := e.compare(c.Input()); err != nil {
+	if err := e.load.pattern.check(&e.received, c.Input()); err != nil {
 		e.load.fail(err)
 		return
 	}
@@ -183,22 +180,11 @@ func (e *echoConn) read(c *bev.Conn) {
 	now := time.Now()
 	for ; e.part >= e.load.b.Size; e.part -= e.load.b.Size {
 		e.load.ops++
+		e.ops++
 		start := &e.starts[e.first]
 		_ = e.load.times.RecordValue(now.Sub(*start).Nanoseconds()) // beyond 100 s it is not counted
 		*start = now
 		e.first = (e.first + 1) % len(e.starts)
 		e.send(c)
 	}
-}
-
-func (e *echoConn) compare(in *buffer.Buffer) error {
-	for p := in.Head(); len(p) > 0; p = in.Head() {
-		p = p[:min(len(p), len(e.load.pattern)-e.load.period)]
-		if !bytes.Equal(p, e.load.pattern[e.received:e.received+len(p)]) {
-			return fmt.Errorf("the server sent back other bytes than it was sent, or in another order")
-		}
-		e.received = (e.received + len(p)) % e.load.period
-		in.Drain(len(p))
-	}
-	return nil
 }

@@ -35,8 +35,15 @@ func (b *benchHalf) Run(std stdio) error {
 	}
 	defer loop.Close()
 	var ended error
+	p := newPattern(b.Size)
+	var sent, received cursor
 	cb := bev.Callbacks{
-		Read: func(c *bev.Conn) { c.Input().Reset() },
+		Read: func(c *bev.Conn) {
+			if err := p.check(&received, c.Input()); err != nil {
+				ended = err
+				loop.Stop()
+			}
+		},
 		Event: func(_ *bev.Conn, what bev.Event, err error) {
 			if what != bev.EventConnected {
 				ended = err
@@ -49,13 +56,16 @@ func (b *benchHalf) Run(std stdio) error {
 	if err != nil {
 		return err
 	}
-	c.Write(make([]byte, b.Size))
+	c.Write(p.next(&sent, b.Size))
 	c.CloseWrite()
 	loop.AfterFunc(b.Wait, func() { c.Enable(bev.Reading) })
 	loop.AfterFunc(b.Max, loop.Stop)
 	start := time.Now()
 	if err := loop.Run(context.Background()); err != nil {
 		return err
+	}
+	if errors.Is(ended, errOtherBytes) {
+		return ended
 	}
 	s := c.Stats()
 	r := &benchResult{Seconds: time.Since(start).Seconds(), Sent: int64(s.BytesWritten), Received: int64(s.BytesRead)}

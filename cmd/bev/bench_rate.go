@@ -30,7 +30,8 @@ func (b *benchRate) Validate() error {
 type rateLoad struct {
 	b       *benchRate
 	loop    *bev.Loop
-	message []byte
+	message []byte // the same for all: each connection is new
+	pattern *pattern
 	ops     int64
 	times   *hdrhistogram.Histogram
 	failed  error
@@ -43,27 +44,22 @@ func (b *benchRate) Run(std stdio) error {
 		return err
 	}
 	defer loop.Close()
-	l := &rateLoad{b: b, loop: loop, message: make([]byte, b.Size), times: latencies()}
+	l := &rateLoad{b: b, loop: loop, pattern: newPattern(b.Size), times: latencies()}
+	l.message = l.pattern.next(new(cursor), b.Size)
 	for range b.Parallel {
 		l.again()
 	}
-	cpu, err := cpuTime(b.PID)
+	w, err := b.openWindow()
 	if err != nil {
 		return err
 	}
 	loop.AfterFunc(b.Duration, loop.Stop)
-	start := time.Now()
 	if err := loop.Run(context.Background()); err != nil {
 		return err
 	}
-	r := &benchResult{Ops: l.ops, Seconds: time.Since(start).Seconds()}
-	after, err := cpuTime(b.PID)
-	if err = errors.Join(l.failed, err); err != nil {
+	r := &benchResult{Conns: b.Parallel}
+	if err = errors.Join(l.failed, w.close(r, l.ops)); err != nil {
 		return err
-	}
-	r.OpsPerSec = float64(l.ops) / r.Seconds
-	if l.ops > 0 {
-		r.CPUMicros = float64((after - cpu).Nanoseconds()) / 1e3 / float64(l.ops)
 	}
 	r.fromHistogram(l.times)
 	return r.print(std.out, b.JSON)
@@ -81,6 +77,10 @@ func (l *rateLoad) again() {
 	}
 	read := func(c *bev.Conn) {
 		if c.Input().Len() < len(l.message) {
+			return
+		}
+		if err := l.pattern.check(new(cursor), c.Input()); err != nil {
+			fail(err)
 			return
 		}
 		_ = l.times.RecordValue(time.Since(start).Nanoseconds())

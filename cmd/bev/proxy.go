@@ -55,7 +55,9 @@ func (o *proxyCmd) Validate() error {
 // Run serves until it is interrupted.
 func (o *proxyCmd) Run(std stdio) error {
 	p := &proxy{proxyCmd: o, log: o.logger(std.err), open: make(map[*bev.Relaying]bool)}
-	loop, err := bev.NewLoop(&bev.LoopOptions{Logger: p.log})
+	// This process is there for its loop and nothing else: nobody minds that
+	// the collector waits for the end of a system call.
+	loop, err := bev.NewLoop(&bev.LoopOptions{Logger: p.log, OwnCore: true})
 	if err != nil {
 		return err
 	}
