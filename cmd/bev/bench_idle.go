@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"time"
 
@@ -121,23 +119,12 @@ func (l *idleLoad) until(what string) error {
 func (l *idleLoad) more() {
 	for l.opening < l.b.Dials && l.opening+len(l.conns) < l.b.Conns && l.failed == nil {
 		l.opening++
-		o := &bev.DialOptions{LocalAddr: l.source(l.opening + len(l.conns))}
+		o := &bev.DialOptions{LocalAddr: loopbackSource(l.b.Addr, l.opening+len(l.conns))}
 		cb := bev.Callbacks{Read: l.read, Event: l.event}
 		if _, err := bev.Dial(context.Background(), l.loop, l.b.Network, l.b.Addr, cb, o); err != nil {
 			l.fail(err)
 		}
 	}
-}
-
-// source is the address to dial from: 127.1.0.0 and up, 20 000 ports each.
-func (l *idleLoad) source(i int) string {
-	host, _, err := net.SplitHostPort(l.b.Addr)
-	ip, ipErr := netip.ParseAddr(host)
-	if err != nil || ipErr != nil || !ip.Is4() || !ip.IsLoopback() {
-		return ""
-	}
-	k := i / 20000
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 1, byte(k >> 8), byte(k) + 1}), 0).String()
 }
 
 func (l *idleLoad) event(c *bev.Conn, what bev.Event, err error) {

@@ -41,6 +41,7 @@ type cli struct {
 	Echo    echoCmd    `cmd:"" help:"Serve: send back whatever is received."`
 	Client  clientCmd  `cmd:"" help:"Talk to a server: send what is typed, print what comes back."`
 	Proxy   proxyCmd   `cmd:"" help:"Relay: connect each caller to another server."`
+	Flood   floodCmd   `cmd:"" help:"Attack a server of yours, and see what becomes of it."`
 	Bench   benchCmd   `cmd:"" help:"Measure an echo server, of whatever make."`
 	Version versionCmd `cmd:"" help:"Say which version this is."`
 	Help    helpCmd    `cmd:"" help:"Explain a command."`
@@ -98,7 +99,7 @@ type usageError struct{ error }
 func usage(std stdio, err error) int {
 	text, see := err.Error(), "bev --help"
 	if p, ok := errors.AsType[*kong.ParseError](err); ok && p.Context.Selected() != nil {
-		command := p.Context.Selected().Name
+		command := p.Context.Selected().Path()
 		text = strings.TrimPrefix(text, command+": ") // kong's, before what Validate says
 		see = "bev " + command + " --help"
 	}

@@ -81,7 +81,7 @@ func TestHelp(t *testing.T) {
 		args string
 		want []string
 	}{
-		{"--help", []string{"bev <command>", "\n  echo ", "\n  client ", "\n  version ", "\n  help "}},
+		{"--help", []string{"bev <command>", "\n  echo ", "\n  client ", "\n  flood ", "\n  version ", "\n  help "}},
 		{"-h", []string{"bev <command>"}},
 		{"help", []string{"bev <command>"}},
 		{"echo --help", []string{
@@ -89,6 +89,8 @@ func TestHelp(t *testing.T) {
 			"--output-limit=BYTES", "--read-timeout=TIME", "--write-timeout=TIME", "--idle-timeout=TIME", "--grace=TIME", "--log=FORM", "--quiet",
 		}},
 		{"client --help", []string{"bev client <address>", "--network=NAME", "--timeout=TIME", "Ctrl-D"}},
+		{"flood --help", []string{"flood unread", "flood loris", "flood bytes", "flood reset", "flood vanish", "flood connect", "flood half-open", "--pid", "--remote"}},
+		{"flood loris --help", []string{"bev flood loris <addr>", "--conns=N", "--duration=TIME", "--quiet=TIME", "--pid=N", "--remote", "--json"}},
 		{"version --help", []string{"bev version"}},
 	} {
 		status, out, errs := runHere(strings.Fields(test.args)...)
@@ -104,7 +106,7 @@ func TestHelp(t *testing.T) {
 }
 
 func TestHelpCommand(t *testing.T) {
-	for _, command := range []string{"echo", "client", "version", "help"} {
+	for _, command := range []string{"echo", "client", "flood", "version", "help"} {
 		_, want, _ := runHere(command, "--help")
 		status, out, errs := runHere("help", command)
 		if status != statusOK || out != want || errs != "" || out == "" {
