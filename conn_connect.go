@@ -36,18 +36,24 @@ import (
 // runs then. Safe from any goroutine, but the Conn is the loop's: use it in
 // callbacks, or through [Loop.Post].
 //
+// On a [LoopGroup] the Conn is one of the Loop that has the fewest at the time,
+// see [Conn.Loop]. For a Conn that works together with another, as in a Relay,
+// Dial on the Loop of that one.
+//
 // Source: RFC 8305, https://www.rfc-editor.org/rfc/rfc8305#section-5. The two
 // families are looked up together, as package net does (no Resolution Delay).
 //
 // Libevent: bufferevent_socket_connect, bufferevent_socket_connect_hostname. Unlike libevent, every address is tried
 // (issue 263), a failure is told once and not from inside the call, and a timeout ends the attempt (669).
-func Dial(ctx context.Context, l *Loop, network, addr string, cb Callbacks, o *DialOptions) (*Conn, error) {
+func Dial(ctx context.Context, on Runner, network, addr string, cb Callbacks, o *DialOptions) (*Conn, error) {
+	l := on.place()
 	d, err := newDialing(ctx, l, network, addr, o)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		d.c.cb = cb
+		err = l.post(d)
 	}
-	d.c.cb = cb
-	if err := l.post(d); err != nil {
+	if err != nil {
+		l.sockets.Add(-1)
 		return nil, err
 	}
 	return &d.c.Conn, nil
@@ -116,14 +122,15 @@ type dialing struct {
 	forgetCtx  func() bool // ends the watch on ctx
 }
 
-// run begins, on the loop. The Conn may be closed already.
+// run begins, on the loop. The Conn may be closed already. It is counted.
 func (d *dialing) run() {
 	c := d.c
 	if d.over {
+		d.loop.sockets.Add(-1)
+		d.loop.relieve()
 		return
 	}
 	c.token = c.own(c)
-	d.loop.sockets++
 	if d.ctx.Err() != nil {
 		d.ctxEnded()
 		return
@@ -145,7 +152,10 @@ func (d *dialing) run() {
 }
 
 // drop is run where the Loop closes first.
-func (d *dialing) drop() { d.c.close(false) }
+func (d *dialing) drop() {
+	d.loop.sockets.Add(-1)
+	d.c.close(false)
+}
 
 // DefaultAttemptDelay is the Connection Attempt Delay that RFC 8305
 // recommends, and minAttemptDelay the least that it allows (section 5).

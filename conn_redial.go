@@ -66,8 +66,9 @@ type Redialer struct {
 // with MinDelay. Chance takes up to half of each pause away, so that the
 // clients of a server that went down do not all come back at the same moment.
 //
-// The error is one of the arguments. Safe from any goroutine.
-func Redial(ctx context.Context, l *Loop, network, addr string, setup func(c *Conn), o *RedialOptions) (*Redialer, error) {
+// On a [LoopGroup], all its Conns are of the one Loop that had the fewest when
+// it was made. The error is one of the arguments. Safe from any goroutine.
+func Redial(ctx context.Context, on Runner, network, addr string, setup func(c *Conn), o *RedialOptions) (*Redialer, error) {
 	if setup == nil {
 		misuse("Redial needs a function that sets each new Conn up")
 	}
@@ -86,6 +87,8 @@ func Redial(ctx context.Context, l *Loop, network, addr string, setup func(c *Co
 		z.MaxDelay = DefaultRedialMax
 	}
 	z.MaxDelay = max(z.MaxDelay, z.MinDelay)
+	l := on.place()
+	defer l.sockets.Add(-1) // each attempt counts by itself
 	// What is wrong with the arguments is found now, or never.
 	if _, err := newDialing(ctx, l, network, addr, z.Dial); err != nil {
 		return nil, err
@@ -153,6 +156,7 @@ func (r *Redialer) dial() {
 	l.current = d // a panic in setup is this attempt's
 	r.setup(&c.Conn)
 	l.current = outer
+	l.sockets.Add(1)
 	d.run()
 }
 

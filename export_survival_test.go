@@ -20,5 +20,10 @@ func (h Handle) Waiting() int {
 }
 
 // Drains is how many Shutdowns wait. Loop only.
-func (l *Loop) Drains() int      { return len(l.drains) }
-func (ln *Listener) Drains() int { return len(ln.drains) }
+func (l *Loop) Drains() int { return len(l.drains) }
+
+func (ln *Listener) Drains() int {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	return len(ln.drains)
+}

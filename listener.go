@@ -1,59 +1,52 @@
 package bev
 
 import (
-	"errors"
-	"fmt"
 	"net"
-	"os"
+	"net/netip"
+	"slices"
+	"sync"
 	"sync/atomic"
-	"time"
-
-	"github.com/bevgo/bev/internal/poll"
-	"github.com/bevgo/bev/internal/sys"
-	"github.com/bevgo/bev/internal/timer"
 )
 
-// A Listener accepts connections and makes each a Conn of its Loop. Made by
-// [Listen].
+// A Listener accepts connections and makes each a Conn of its Loop, or of one
+// of its LoopGroup's. Made by [Listen].
+//
+// What belongs to one Loop is an acceptor. A Listener on a Loop has one, a
+// Listener on a group one for each, of which as many accept as there are
+// sockets; to the others callers are handed over. Limits, counts and the end
+// are the Listener's, whichever Loop they are met on.
 //
 // Libevent: struct evconnlistener.
 type Listener struct {
 	// Set at creation, then constant.
-	loop     *Loop
-	fd       int
-	addr     net.Addr
-	path     string // of a unix socket: removed with the Listener
-	accept   func(*Conn)
-	settings *connSettings
-	onError  func(error)
-	onClosed func(error) // told on the loop, nil for nobody; perhaps more than once
-	failure  error       // what onClosed is told, nil after Close
+	acceptors []*acceptor // the first one has a socket
+	addr      net.Addr
+	path      string // of a unix socket: removed with the Listener
+	accept    func(*Conn)
+	settings  *connSettings
+	spread    Spread
+	pick      func(peer netip.AddrPort) *Loop // nil for nobody
+	onError   func(error)
+	onClosed  func(error) // told once, on a loop; nil for nobody
 
-	// Shared with other goroutines.
-	gone     atomic.Bool  // Close was called, or the Loop closed
-	paused   atomic.Bool  // by the user
-	maxConns atomic.Int64 // 0: no limit
-	maxRate  atomic.Int64 // accepts a second, 0: no limit
+	// Shared by all goroutines.
+	gone     atomic.Bool   // Close was called, or nobody is left who accepts
+	paused   atomic.Bool   // by the user
+	maxConns atomic.Int64  // 0: no limit
+	maxRate  atomic.Int64  // accepts a second, 0: no limit
+	conns    atomic.Int64  // accepted and not closed yet, and places taken for some
+	hungry   atomic.Int32  // len(full)
+	turn     atomic.Uint32 // counts callers that were spread over Loops
 
-	// Owned by the loop.
-	token     poll.Token
-	accepting *socketConn // while accept runs
-	waiting   bool        // callers may be waiting
-	queued    bool        // in Loop.work.again
-	starving  bool        // in Loop.starving
-	conns     int         // accepted and not closed yet
-	accepted  uint64
-	refused   uint64
-	rate      acceptRate
-	drains    drains
-	node      timer.Node // for the end of a pause: the rate's, or the back-off
-
-	// See listener_exhausted.go.
-	exhausted   bool
-	backoff     time.Duration // how long the last pause was, 0 after an accept
+	mu          sync.Mutex  // guards the rest; never held while a callback runs
+	full        []*acceptor // those who wait for a place below maxConns, the longest first
+	rate        acceptRate
+	drains      drains
+	failure     error // what onClosed is told, nil after Close
+	open        int   // acceptors that are not released
+	listening   int   // those of them with a socket
 	episodes    uint64
-	lastEpisode int64 // when it last ran out of something
-	spare       spare
+	lastEpisode int64 // when one of them last ran out of something
 }
 
 // Listen accepts connections at addr on network: "tcp", "tcp4", "tcp6" with
@@ -63,20 +56,24 @@ type Listener struct {
 // and enable reading. accept runs before any I/O of the Conn, and no callback
 // runs before it has returned.
 //
+// On a [LoopGroup], ListenOptions.Spread says how callers are spread over the
+// Loops. accept runs on the Loop that its Conn belongs to ([Conn.Loop]), so
+// several goroutines may be in it at the same time.
+//
 // A Listener that does not accept, for one of the reasons of [Hold], leaves
 // callers in the kernel's queue, goes on by itself when the reason is gone, and
 // costs no CPU time meanwhile. Running out of descriptors or memory is such a
 // reason, see ListenOptions.OnExhausted. Safe from any goroutine.
 //
 // Libevent: evconnlistener_new_bind, evconnlistener_new.
-func Listen(l *Loop, network, addr string, accept func(c *Conn), o *ListenOptions) (*Listener, error) {
+func Listen(on Runner, network, addr string, accept func(c *Conn), o *ListenOptions) (*Listener, error) {
 	if accept == nil {
 		misuse("Listen needs a function that takes the accepted Conns")
 	}
-	return listen(l, network, addr, accept, o, nil)
+	return listen(on, network, addr, accept, o, nil)
 }
 
-func listen(l *Loop, network, addr string, accept func(c *Conn), o *ListenOptions, onClosed func(error)) (*Listener, error) {
+func listen(on Runner, network, addr string, accept func(c *Conn), o *ListenOptions, onClosed func(error)) (*Listener, error) {
 	var z ListenOptions
 	if o != nil {
 		z = *o
@@ -85,103 +82,40 @@ func listen(l *Loop, network, addr string, accept func(c *Conn), o *ListenOption
 	if err != nil {
 		return nil, err
 	}
-	if l.draining.Load() {
-		return nil, errLoopDrains
-	}
-	ln := &Listener{loop: l, accept: accept, settings: s, onError: z.OnError, onClosed: onClosed, fd: -1}
-	ln.spare = spare{wanted: z.OnExhausted == Refuse, fd: -1}
+	ln := &Listener{accept: accept, settings: s, onError: z.OnError, onClosed: onClosed, spread: z.Spread, pick: z.Pick}
 	ln.paused.Store(z.Paused)
 	ln.limit(z.MaxConns, z.MaxAcceptRate)
-	if err := ln.open(network, addr, &z); err != nil {
-		ln.closeFD()
+	for _, l := range on.members() {
+		if l.draining.Load() {
+			return nil, errLoopDrains
+		}
+		ln.acceptors = append(ln.acceptors, newAcceptor(ln, l, &z))
+	}
+	if err := ln.bind(network, addr, &z); err != nil {
+		ln.abandon(0)
 		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
 	}
-	if err := l.post((*listenerStart)(ln)); err != nil {
-		ln.closeFD()
-		return nil, err
+	ln.open = len(ln.acceptors)
+	for i, a := range ln.acceptors {
+		if err := a.loop.post((*acceptorStart)(a)); err != nil {
+			ln.abandon(i)
+			return nil, err
+		}
 	}
 	return ln, nil
 }
 
-// listenerStart is the call that brings a Listener to its Loop. Until then the
-// Loop knows nothing of it, and could not close it.
-type listenerStart Listener
-
-func (s *listenerStart) run()  { (*Listener)(s).start() }
-func (s *listenerStart) drop() { (*Listener)(s).shutdown() }
-
-// open makes the socket. Options that accepted sockets inherit are set here,
-// once, instead of on each of them (tcp(7); tcp_create_openreq_child copies
-// them in Linux, sonewconn on the BSDs).
-func (ln *Listener) open(network, addr string, o *ListenOptions) error {
-	a, err := sys.ParseAddr(network, addr)
-	if errors.Is(err, sys.ErrHostName) {
-		err = fmt.Errorf("%q: give a numeric address of this machine, or none for all of them", addr)
-	}
-	if err != nil {
-		return err
-	}
-	if ln.fd, err = sys.Socket(a.Family(), sys.Stream); err != nil {
-		return err
-	}
-	if err := ln.configure(network, a, o); err != nil {
-		return err
-	}
-	if err := sys.Bind(ln.fd, a); err != nil {
-		return err
-	}
-	if path := a.Path(); path != "" && path[0] != '@' {
-		ln.path = path
-	}
-	backlog := o.Backlog
-	if backlog == 0 {
-		backlog = DefaultBacklog
-	}
-	if err := sys.Listen(ln.fd, max(backlog, 1)); err != nil {
-		return err
-	}
-	bound, err := sys.LocalAddr(ln.fd)
-	if err != nil {
-		return err
-	}
-	ln.addr = bound.NetAddr()
-	return ln.spare.open()
-}
-
-func (ln *Listener) configure(network string, a sys.Addr, o *ListenOptions) error {
-	if a.Family() == sys.Unix {
-		if o.ReusePort {
-			return errors.New("ReusePort is for TCP: a unix path belongs to one listener")
+// abandon ends a Listener that nobody will get to see, when the first n of its
+// acceptors have been brought to their Loops.
+func (ln *Listener) abandon(n int) {
+	ln.gone.Store(true)
+	for i, a := range ln.acceptors {
+		if i < n {
+			_ = a.loop.post((*acceptorEnd)(a)) // a Loop that is closed has done it
+			continue
 		}
-		return nil
-	}
-	if !o.NoReuseAddr {
-		if err := sys.SetReuseAddr(ln.fd, true); err != nil {
-			return err
-		}
-	}
-	if o.ReusePort {
-		if err := sys.SetReusePort(ln.fd, true); err != nil {
-			return err
-		}
-	}
-	if a.Family() == sys.Inet6 {
-		// "tcp" on the wildcard takes IPv4 callers too, as package net's does.
-		if err := sys.SetV6Only(ln.fd, network == "tcp6" || !a.IsWildcard()); err != nil {
-			return err
-		}
-	}
-	return ln.settings.socket.set(ln.fd, a.Family())
-}
-
-// start has the poller watch the socket. It runs on the loop.
-func (ln *Listener) start() {
-	if ln.gone.Load() {
-		return
-	}
-	ln.token = ln.loop.sources.Insert(ln)
-	if err := ln.loop.poller.Add(ln.fd, ln.token, poll.Read|poll.Edge); err != nil {
-		ln.fail(fmt.Errorf("bev: cannot watch the listener on %v: %w", ln.addr, err))
+		a.spare.close()
+		a.closeFD()
 	}
 }
 
@@ -191,18 +125,20 @@ func (ln *Listener) start() {
 // Libevent: evconnlistener_get_fd with getsockname.
 func (ln *Listener) Addr() net.Addr { return ln.addr }
 
-// Loop returns the Loop that the Listener belongs to. Safe from any goroutine.
+// Loop returns the Loop that the Listener belongs to; of a group's, the one
+// that its first socket does. Safe from any goroutine.
 //
 // Libevent: evconnlistener_get_base.
-func (ln *Listener) Loop() *Loop { return ln.loop }
+func (ln *Listener) Loop() *Loop { return ln.acceptors[0].loop }
 
-// FD returns the descriptor, -1 when it is closed. It stays the Listener's: use
-// it for socket options. Loop only.
+// FD returns the descriptor, -1 when it is closed; of several, the first. It
+// stays the Listener's: use it for socket options. The Loop is that of
+// Listener.Loop. Loop only.
 //
 // Libevent: evconnlistener_get_fd.
 func (ln *Listener) FD() int {
-	ln.loop.assertOwner("Listener.FD")
-	return ln.fd
+	ln.Loop().assertOwner("Listener.FD")
+	return ln.acceptors[0].fd
 }
 
 // Pause stops accepting. Callers wait in the kernel's queue, as many as the
@@ -224,7 +160,7 @@ func (ln *Listener) Pause() error {
 // Libevent: evconnlistener_enable.
 func (ln *Listener) Resume() error {
 	ln.paused.Store(false)
-	return ln.post(ln.queue)
+	return ln.wakeAll()
 }
 
 // Paused reports whether Pause holds. Safe from any goroutine.
@@ -235,17 +171,17 @@ func (ln *Listener) Paused() bool { return ln.paused.Load() }
 // goroutine.
 func (ln *Listener) SetMaxConns(n int) error {
 	ln.maxConns.Store(int64(max(n, 0)))
-	return ln.post(ln.queue)
+	return ln.wakeAll()
 }
 
 // SetMaxAcceptRate changes the limit of accepts a second, see [ListenOptions];
 // 0 or less means none. It begins with a full bucket. Safe from any goroutine.
 func (ln *Listener) SetMaxAcceptRate(perSecond int) error {
+	ln.mu.Lock()
 	ln.maxRate.Store(int64(max(perSecond, 0)))
-	return ln.post(func() {
-		ln.rate = newAcceptRate(int(ln.maxRate.Load()))
-		ln.queue()
-	})
+	ln.rate = newAcceptRate(perSecond)
+	ln.mu.Unlock()
+	return ln.wakeAll()
 }
 
 // limit sets both before the Listener begins.
@@ -263,77 +199,101 @@ func (ln *Listener) MaxConns() int { return int(ln.maxConns.Load()) }
 // any goroutine.
 func (ln *Listener) MaxAcceptRate() int { return int(ln.maxRate.Load()) }
 
-// ListenerStats is what a Listener has done, and how it is.
+// ListenerStats is what a Listener has done, and how it is. Of a group's, all
+// its sockets together.
 type ListenerStats struct {
 	Accepted  uint64 // callers so far
 	Refused   uint64 // callers turned away, see ListenOptions.OnExhausted
 	Exhausted uint64 // how often descriptors or memory ran out, see there
 	Conns     int    // accepted and not closed yet
-	Held      Hold   // why it takes no callers now, 0: it does
+	Held      Hold   // why it takes no callers now, 0: it does, with one of its sockets at least
 }
 
-// Stats returns a snapshot. Loop only.
+// Stats returns a snapshot. Safe from any goroutine.
 func (ln *Listener) Stats() ListenerStats {
-	ln.loop.assertOwner("Listener.Stats")
-	return ListenerStats{
-		Accepted: ln.accepted, Refused: ln.refused, Exhausted: ln.episodes,
-		Conns: ln.conns, Held: ln.held(),
+	s := ListenerStats{Conns: int(ln.conns.Load())}
+	takes := false
+	for _, a := range ln.acceptors {
+		s.Accepted += a.accepted.Load()
+		s.Refused += a.refused.Load()
+		if a.listens {
+			h := a.held()
+			takes = takes || h == 0
+			s.Held |= h
+		}
 	}
+	if takes {
+		s.Held = 0
+	}
+	ln.mu.Lock()
+	s.Exhausted = ln.episodes
+	ln.mu.Unlock()
+	return s
 }
 
-func (ln *Listener) post(f func()) error {
+// wakeAll gives every acceptor a turn.
+func (ln *Listener) wakeAll() error {
 	if ln.gone.Load() {
 		return errListener
 	}
-	return ln.loop.Post(func() {
-		if !ln.gone.Load() {
-			f()
+	var err error
+	woken := false
+	for _, a := range ln.acceptors {
+		e := a.loop.post((*acceptorTurn)(a))
+		woken = woken || e == nil
+		if e != nil {
+			err = e
 		}
-	})
+	}
+	if woken {
+		return nil
+	}
+	return err
 }
 
 // Close stops listening; the Conns that were accepted live on. A unix socket's
-// path is removed. Callers who wait in the kernel's queue are reset. It
-// returns net.ErrClosed when there was nothing left to close. Safe from any
-// goroutine.
+// path is removed. Callers who wait in the kernel's queue, or are on their way
+// to another Loop of the group, are reset. It returns net.ErrClosed when there
+// was nothing left to close. Safe from any goroutine.
 //
 // Libevent: evconnlistener_free with LEV_OPT_CLOSE_ON_FREE.
 func (ln *Listener) Close() error {
 	if !ln.gone.CompareAndSwap(false, true) {
 		return errListener
 	}
-	// The loop closes: nobody else may while it might be in accept. A loop
-	// that is closed has done so.
-	if err := ln.loop.Post(ln.release); err != nil {
+	if !ln.endAll() {
 		return errListener
 	}
 	return nil
 }
 
-func (ln *Listener) shutdown() {
-	ln.gone.Store(true)
-	ln.release()
+// endAll has every Loop release what it has of the Listener: nobody else may
+// while it might be in accept. A Loop that is closed has done so; it reports
+// whether there was another.
+func (ln *Listener) endAll() (any bool) {
+	for _, a := range ln.acceptors {
+		any = a.loop.post((*acceptorEnd)(a)) == nil || any
+	}
+	return any
 }
 
-func (ln *Listener) release() {
-	ln.loop.sources.Remove(ln.token)
-	ln.loop.disarm(ln)
-	ln.spare.close()
-	ln.closeFD()
-	if ln.onClosed != nil {
-		ln.onClosed(ln.failure)
+// released is told by each acceptor, in the end, on its loop.
+func (ln *Listener) released(a *acceptor) {
+	ln.mu.Lock()
+	ln.open--
+	if a.listens {
+		ln.listening--
 	}
-}
-
-func (ln *Listener) closeFD() {
-	if ln.fd < 0 {
-		return
+	if i := slices.Index(ln.full, a); i >= 0 {
+		ln.full = slices.Delete(ln.full, i, i+1)
+		ln.hungry.Add(-1)
 	}
-	if ln.path != "" {
-		_ = os.Remove(ln.path) // somebody may have done it
+	last, deaf, failure := ln.open == 0, ln.listening == 0, ln.failure
+	ln.mu.Unlock()
+	if deaf && ln.gone.CompareAndSwap(false, true) {
+		ln.endAll() // those who only took callers from others
 	}
-	if err := sys.Close(ln.fd); err != nil {
-		ln.loop.logger().Error("bev: closing a listener", "addr", ln.addr, "err", err)
+	if last && ln.onClosed != nil {
+		ln.onClosed(failure)
 	}
-	ln.fd = -1
 }

@@ -41,7 +41,7 @@ var (
 // The pause between two tries, doubled each time. Nobody tells when another
 // part of the process, or another process, closes something, so the longest is
 // what is meant by "serving again within a second". When a Conn of the Loop
-// itself is closed, the Listener tries at once.
+// itself, or of its group, is closed, the Listener tries at once.
 const (
 	firstPause = 10 * time.Millisecond
 	lastPause  = 500 * time.Millisecond
@@ -52,26 +52,55 @@ const (
 const episodeGap = 10 * time.Second
 
 // exhaustedBy is told that nothing is left to accept with. The turn is over.
-func (ln *Listener) exhaustedBy(err error) {
-	l := ln.loop
-	now := l.clock()
-	if ln.episodes == 0 || now-ln.lastEpisode > int64(episodeGap) {
-		ln.episodes++
+func (a *acceptor) exhaustedBy(err error) {
+	l := a.loop
+	if a.ln.newEpisode(a.now()) {
 		what := "callers wait in the kernel's queue until something is closed"
-		if ln.spare.wanted {
+		if a.spare.wanted {
 			what = "callers are turned away until something is closed"
 		}
-		l.logger().Warn("bev: listener is out of descriptors or memory: "+what, "addr", ln.addr, "err", err)
+		l.logger().Warn("bev: listener is out of descriptors or memory: "+what, "addr", a.ln.addr, "err", err)
 	}
-	ln.lastEpisode = now
-	if isAny(err, noDescriptor) && ln.turnAway() {
+	if isAny(err, noDescriptor) && a.turnAway() {
 		return
 	}
 	// The edge that brought the callers does not come again, so a timer tries.
-	ln.backoff = min(max(2*ln.backoff, firstPause), lastPause)
-	ln.exhausted = true
-	l.arm(ln, now+int64(ln.backoff))
-	l.starve(ln)
+	a.backoff = min(max(2*a.backoff, firstPause), lastPause)
+	a.exhausted.Store(true)
+	l.arm(a, l.clock()+int64(a.backoff))
+	if l.group == nil {
+		l.starve(a)
+	} else {
+		l.group.starve(a) // a descriptor is the process's: any Loop may free one
+	}
+}
+
+// couldNotWatch is told that the poller did not take an accepted socket. If the
+// acceptor has no socket of its own, the one who sent the caller is to pause.
+func (a *acceptor) couldNotWatch(err error) {
+	if a.fd >= 0 {
+		a.exhaustedBy(err)
+		return
+	}
+	from := a.ln.acceptors[0]
+	// A Loop that is closed accepts nobody.
+	_ = from.loop.Post(func() {
+		if from.fd >= 0 {
+			from.exhaustedBy(err)
+		}
+	})
+}
+
+// newEpisode counts the times that something ran out.
+func (ln *Listener) newEpisode(now int64) bool {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	fresh := ln.episodes == 0 || now-ln.lastEpisode > int64(episodeGap)
+	ln.lastEpisode = now
+	if fresh {
+		ln.episodes++
+	}
+	return fresh
 }
 
 // spare is a descriptor kept for the time when there is no other.
@@ -100,31 +129,31 @@ func (s *spare) close() {
 // turnAway resets the callers who wait, with the spare descriptor. It reports
 // false where it has none, or lost it: another part of the process may be
 // quicker to take it.
-func (ln *Listener) turnAway() bool {
-	if !ln.spare.wanted || ln.spare.open() != nil {
+func (a *acceptor) turnAway() bool {
+	if !a.spare.wanted || a.spare.open() != nil {
 		return false
 	}
-	ln.spare.close()
+	a.spare.close()
 	for range acceptsPerTurn {
-		fd, _, err := sys.Accept(ln.fd)
+		fd, _, err := sys.Accept(a.fd)
 		if err == nil {
 			_ = sys.SetLinger(fd, 0) // unix sockets have none, and no reset
 			_ = sys.Close(fd)        // whatever it says, the caller is not served
-			ln.refused++
+			a.refused.Add(1)
 			continue
 		}
 		if isAny(err, exhaustion) {
 			return false
 		}
-		if !ln.acceptFailed(err) {
+		if !a.acceptFailed(err) {
 			return true // closed
 		}
-		if !ln.waiting {
+		if !a.waiting {
 			break
 		}
 	}
-	if ln.waiting {
-		ln.queue()
+	if a.waiting {
+		a.queue()
 	}
-	return ln.spare.open() == nil
+	return a.spare.open() == nil
 }

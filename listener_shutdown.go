@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/bevgo/bev/internal/poll"
 )
@@ -34,36 +35,78 @@ func (e *ShutdownError) Unwrap() error { return e.Err }
 // then. When ctx ends first, it cuts off those that are left and returns a
 // *ShutdownError, over the context's cause.
 //
-// It may be called on a Listener that is closed, and more than once. The Loop
-// has to run meanwhile, and goes on running. A callback that called it would
-// wait for itself, and panics: start a goroutine for it there. Safe from any
-// goroutine.
+// It may be called on a Listener that is closed, and more than once. The Loop,
+// or all those of its group, have to run meanwhile, and go on running. A
+// callback that called it would wait for itself, and panics: start a goroutine
+// for it there. Safe from any goroutine.
 //
 // Libevent: none; net/http has Server.Shutdown.
 func (ln *Listener) Shutdown(ctx context.Context) error {
-	l := ln.loop
-	l.mustNotShutdown("Listener.Shutdown")
+	for _, a := range ln.acceptors {
+		a.loop.mustNotShutdown("Listener.Shutdown")
+	}
 	_ = ln.Close() // it may be closed already, and its Conns open
 	d := newDrain(ctx)
-	if err := l.post(drainCall{func() { ln.drain(d) }, d.finish}); err != nil {
-		return nil // the Loop is closed, and with it all that it had
+	var parts atomic.Int32
+	parts.Store(int32(len(ln.acceptors)))
+	done := func() {
+		if parts.Add(-1) == 0 {
+			ln.await(d)
+		}
+	}
+	for _, a := range ln.acceptors {
+		if a.loop.post(drainCall{func() { a.drain(); done() }, done}) != nil {
+			done() // the Loop is closed, and with it all that it had
+		}
 	}
 	<-d.over.Done()
 	if ctx.Err() == nil {
 		return nil
 	}
-	cut := make(chan struct{})
-	err := l.post(drainCall{func() { defer close(cut); ln.cutOff(&d.cut) }, func() { close(cut) }})
-	if err != nil {
-		return nil
+	return ln.cutOff(d)
+}
+
+// await adds a Shutdown to those that wait for the last Conn. No acceptor takes
+// callers any more, and all Conns are ending.
+func (ln *Listener) await(d *drain) {
+	ln.mu.Lock()
+	ln.drains = append(ln.drains, d)
+	ln.mu.Unlock()
+	if ln.conns.Load() == 0 {
+		ln.drained()
 	}
-	l.await(cut)
-	select {
-	case <-cut:
-		return d.result()
-	default:
-		return fmt.Errorf("bev: Listener.Shutdown: the loop does not run, so nothing was sent: %w", context.Cause(ctx))
+}
+
+// drained ends the Shutdowns that wait.
+func (ln *Listener) drained() {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	ln.drains.check(0)
+}
+
+// cutOff closes what is left, on each Loop.
+func (ln *Listener) cutOff(d *drain) error {
+	counts := make([]cutCount, len(ln.acceptors))
+	ends := make([]chan struct{}, len(ln.acceptors))
+	for i, a := range ln.acceptors {
+		end := make(chan struct{})
+		ends[i] = end
+		err := a.loop.post(drainCall{func() { defer close(end); a.cutOff(&counts[i]) }, func() { close(end) }})
+		if err != nil {
+			close(end) // the Loop is closed
+		}
 	}
+	for i, a := range ln.acceptors {
+		a.loop.await(ends[i])
+		select {
+		case <-ends[i]:
+			d.cut.conns += counts[i].conns
+			d.cut.bytes += counts[i].bytes
+		default:
+			return fmt.Errorf("bev: Listener.Shutdown: the loop does not run, so nothing was sent: %w", context.Cause(d.ctx))
+		}
+	}
+	return d.result()
 }
 
 // Shutdown ends a Loop gracefully. It closes all Listeners, stops Redialers, ends
@@ -192,17 +235,14 @@ type drainCall struct{ do, dropped func() }
 func (c drainCall) run()  { c.do() }
 func (c drainCall) drop() { c.dropped() }
 
-func (ln *Listener) drain(d *drain) {
-	ln.drains = append(ln.drains, d)
-	shutDown(ln.loop.conns(ln))
-	ln.drains.check(ln.conns)
-}
+// drain begins to end the conversations on one Loop.
+func (a *acceptor) drain() { shutDown(a.loop.conns(a.ln)) }
 
 func (l *Loop) drain(d *drain) {
 	l.drains = append(l.drains, d)
 	l.sources.Each(func(_ poll.Token, s source) {
 		switch s := s.(type) {
-		case *Listener:
+		case *acceptor:
 			s.shutdown()
 		case *Redialer:
 			s.end()
@@ -222,10 +262,10 @@ func shutDown(conns []*Conn) {
 	}
 }
 
-// cutOff closes what is left of a Listener's Conns, and counts it.
-func (ln *Listener) cutOff(n *cutCount) {
-	l := ln.loop
-	conns := l.conns(ln)
+// cutOff closes what is left of a Listener's Conns on one Loop, and counts it.
+func (a *acceptor) cutOff(n *cutCount) {
+	l := a.loop
+	conns := l.conns(a.ln)
 	l.cutting = n
 	for _, c := range conns {
 		c.close(true)

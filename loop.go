@@ -37,6 +37,9 @@ type Loop struct {
 	opts   LoopOptions
 	base   time.Time // the loop's clock counts nanoseconds from here
 
+	// group is what the Loop is part of, nil for nothing.
+	group *LoopGroup
+
 	// virtual, if not nil, is a clock to use instead of the real one.
 	virtual func() int64
 
@@ -57,8 +60,7 @@ type Loop struct {
 	pipes    []pipe                   // empty ones, for relays
 	pacers   map[time.Duration]*pacer // those who wait for rate limits, by length of tick
 	budget   memBudget
-	sockets  int         // Conns over descriptors
-	starving []*Listener // those who wait for a descriptor, or for a place below MaxConns
+	starving []*acceptor // those who wait for a descriptor, or for a place below MaxConns
 	drains   drains      // Shutdowns that wait for all Conns
 	cutting  *cutCount   // counts Conns that are closed now, nil: nobody wants to know
 	cut      cutCount    // what a Shutdown cut off when the Loop was closed
@@ -66,6 +68,8 @@ type Loop struct {
 	ticking  bool // between the start and the end of a Run: now is fresh
 
 	// Shared with other goroutines.
+	sockets atomic.Int64 // Conns over descriptors, and places kept for those on their way here
+	away    atomic.Bool  // Run has returned, and none goes on
 	asleep  atomic.Bool  // true while a Post has to wake the loop
 	parked  atomic.Bool  // true while the loop's goroutine is waiting, woken already or not
 	waiting atomic.Int32 // posted calls, and reasons to stop, not seen yet
@@ -188,6 +192,7 @@ func (l *Loop) begin() error {
 		return ErrRunning
 	}
 	l.running = true
+	l.away.Store(false)
 	l.done = make(chan struct{})
 	return nil
 }
@@ -195,6 +200,7 @@ func (l *Loop) begin() error {
 // end gives the Loop back, and releases it where Close asked for that.
 func (l *Loop) end(err error) error {
 	l.gid.Store(0)
+	l.away.Store(true)
 	l.ticking = false
 	if err == ErrGoexit {
 		l.closeSources()
@@ -420,6 +426,7 @@ func (l *Loop) Close() error {
 		return nil
 	}
 	l.closed = true
+	l.away.Store(true)
 	l.waiting.Add(1)
 	running, done := l.running, l.done
 	l.mu.Unlock()

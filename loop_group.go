@@ -9,15 +9,20 @@ import (
 )
 
 // A LoopGroup is several Loops, each on a goroutine of its own, that serve
-// together: one a processor core, by default. To have the kernel spread the
-// callers of a port over them, Listen on each with ListenOptions.ReusePort. A
-// connection stays with its Loop for life, and a [Handle] reaches it from the
-// others.
+// together: one a processor core, by default. [Listen] on it spreads callers
+// over them ([Spread]), [Dial] on it picks one. A connection stays with its Loop
+// for life, and a [Handle] reaches it from the others.
 //
 // Libevent: none; one event_base a thread, by hand.
 type LoopGroup struct {
 	loops []*Loop
 	turn  atomic.Uint32 // of Next
+	first atomic.Uint32 // of what bev spreads by itself
+
+	hungry atomic.Bool // len(starving) > 0
+
+	mu       sync.Mutex  // guards the field below
+	starving []*acceptor // those who wait for a descriptor, or for any Loop's place below MaxConns
 }
 
 // NewLoopGroup makes n Loops with the same options; 0 or less means as many as
@@ -33,6 +38,7 @@ func NewLoopGroup(n int, o *LoopOptions) (*LoopGroup, error) {
 		if err != nil {
 			return nil, errors.Join(err, g.Close())
 		}
+		l.group = g
 		g.loops = append(g.loops, l)
 	}
 	return g, nil

@@ -17,7 +17,6 @@ type netListener struct {
 	err    error      // what Accept ends with, nil while it goes on
 
 	gone chan struct{} // closed when the address is free
-	free sync.Once     // closes gone
 }
 
 // netBacklog is how many connections may wait for an Accept before the rest is
@@ -44,7 +43,7 @@ var errNetAccept = errors.New("bev: Accept has to wait and was called on the loo
 // Accept has to wait on the loop's own, it returns an error.
 //
 // Libevent: none.
-func NetListen(l *Loop, network, addr string, o *ListenOptions) (net.Listener, error) {
+func NetListen(on Runner, network, addr string, o *ListenOptions) (net.Listener, error) {
 	var z ListenOptions
 	if o != nil {
 		z = *o
@@ -55,7 +54,7 @@ func NetListen(l *Loop, network, addr string, o *ListenOptions) (net.Listener, e
 	// It must not meet a Listener that n does not know yet.
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	ln, err := listen(l, network, addr, n.accepted, &z, n.closed)
+	ln, err := listen(on, network, addr, n.accepted, &z, n.closed)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +86,7 @@ func (n *netListener) closed(err error) {
 		err = net.ErrClosed
 	}
 	n.end(err)
-	n.free.Do(func() { close(n.gone) })
+	close(n.gone)
 }
 
 // end ends Accept with err, if nothing else has. Connections that nobody will
@@ -112,7 +111,7 @@ func (n *netListener) Accept() (net.Conn, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for n.err == nil && len(n.queue) == 0 {
-		if n.ln.loop.mustNotWait() {
+		if n.ln.mustNotWait() {
 			return nil, n.opError("accept", errNetAccept)
 		}
 		n.change.Wait()
@@ -131,6 +130,17 @@ func (n *netListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
+// mustNotWait is Loop.mustNotWait for each of its Loops: if one waited, the
+// callers whom the kernel or the Listener gives to that one would, too.
+func (ln *Listener) mustNotWait() bool {
+	for _, a := range ln.acceptors {
+		if a.loop.mustNotWait() {
+			return true
+		}
+	}
+	return false
+}
+
 // Close is net.Listener's.
 func (n *netListener) Close() error {
 	err := n.ln.Close()
@@ -138,7 +148,9 @@ func (n *netListener) Close() error {
 		return n.opError("close", net.ErrClosed)
 	}
 	n.end(net.ErrClosed)
-	n.ln.loop.await(n.gone)
+	for _, a := range n.ln.acceptors {
+		a.loop.await(n.gone)
+	}
 	return nil
 }
 

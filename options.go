@@ -2,6 +2,7 @@ package bev
 
 import (
 	"log/slog"
+	"net/netip"
 	"syscall"
 	"time"
 )
@@ -201,9 +202,21 @@ type ListenOptions struct {
 	// (DefaultBacklog); negative means the smallest the kernel allows.
 	Backlog int
 
-	// ReusePort lets several sockets listen on one port, each with a share
-	// of the callers (SO_REUSEPORT, socket(7)).
+	// ReusePort lets several Listeners, also of other processes, listen on
+	// one port, each with a share of the callers (SO_REUSEPORT, socket(7)).
+	// The sockets of one Listener on a LoopGroup share their port without it.
 	ReusePort bool
+
+	// Spread says how callers are spread over the Loops of a LoopGroup.
+	// SpreadKernel is the default.
+	Spread Spread
+
+	// Pick, if not nil, takes the place of Spread: one Loop accepts and asks
+	// it, on the loop, which Loop of the group a caller is handed to. peer is
+	// the caller's address, the zero AddrPort for unix sockets. Nil, a Loop
+	// of another group, one that is full or has stopped: the one that has the
+	// fewest connections.
+	Pick func(peer netip.AddrPort) *Loop
 
 	// NoReuseAddr leaves SO_REUSEADDR off. By default it is on, so that a
 	// server can start again while old connections are in TIME_WAIT.

@@ -69,6 +69,7 @@ func NewConn(l *Loop, from any, o *ConnOptions) (*Conn, error) {
 	if shared {
 		s.flags &^= flagKeepOpen // the duplicate is ours to close
 	}
+	l.sockets.Add(1)
 	c := newSocketConn(l, -1, s)
 	if fd < 0 {
 		c.noRead |= ReasonNoFD
@@ -125,12 +126,12 @@ func duplicate(sc syscall.Conn) (fd int, err error) {
 	return fd, err
 }
 
+// newSocketConn makes a Conn that the caller has counted in Loop.sockets.
 func newSocketConn(l *Loop, fd int, s *connSettings) *socketConn {
 	c := &socketConn{fd: int32(fd)}
 	c.tr = c
 	c.init(l, s)
 	c.token = c.own(c)
-	l.sockets++
 	return c
 }
 

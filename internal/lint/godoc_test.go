@@ -210,10 +210,10 @@ var prefixes = map[string]string{".": "bev: ", "buffer": "buffer: ", "bevtls": "
 // which says "listen tcp 192.0.2.1:80: " before it; by file and name, with the
 // error's way.
 var causes = map[string]string{
-	"listener.go open":         "Listen wraps it",
-	"listener.go configure":    "open returns it to Listen",
-	"socket.go takeDescriptor": "NewConn wraps it",
-	"socket.go prepare":        "NewConn wraps it",
+	"listener_open.go bind":      "Listen wraps it",
+	"listener_open.go configure": "open returns it to Listen",
+	"socket.go takeDescriptor":   "NewConn wraps it",
+	"socket.go prepare":          "NewConn wraps it",
 }
 
 // checkPrefix looks at the texts that errors.New, fmt.Errorf and panic are

@@ -3,6 +3,7 @@
 package sys
 
 import (
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,6 +41,10 @@ func SetNoDelay(fd int, on bool) error {
 func SetReuseAddr(fd int, on bool) error {
 	return setBoolOption(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, on)
 }
+
+// ReusePortSpreads says that the kernel spreads connections over the listeners
+// that share a port.
+const ReusePortSpreads = runtime.GOOS == "linux" || runtime.GOOS == "freebsd"
 
 // SetReusePort lets several listeners share a port; the kernel spreads the
 // connections over them on Linux (SO_REUSEPORT) and freebsd (SO_REUSEPORT_LB),

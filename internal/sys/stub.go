@@ -17,6 +17,9 @@ const (
 	pollWaitName   = "poll"
 )
 
+// ReusePortSpreads: there is no port to share.
+const ReusePortSpreads = false
+
 // Socket types and shutdown directions: numbers that mean nothing here.
 const (
 	Stream    = 1
