@@ -255,9 +255,10 @@ func TestRedialEnds(t *testing.T) {
 							c.Close()
 						}
 					})
-					if s := r.settle(); s.Timers != 0 || s.Conns != 0 {
-						t.Errorf("%d timers and %d Conns are left", s.Timers, s.Conns)
-					}
+					r.until(func() bool { // a goroutine of the context's tells the loop
+						s := r.l.Stats()
+						return s.Timers == 0 && s.Conns == 0
+					}, "its timer and its Conn to be gone")
 					r.skip(1000 * time.Hour)
 					tr.wantNothing("it has ended")
 					r.l.Stop()
