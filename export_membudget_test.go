@@ -60,3 +60,23 @@ func (l *Loop) eachConn(f func(c *Conn)) {
 		}
 	})
 }
+
+// CheckSharedBudget verifies what the Loops of a group believe to be held by
+// all of them against what each holds. They must be at rest.
+func (g *LoopGroup) CheckSharedBudget() error {
+	sum := int64(0)
+	for _, l := range g.loops {
+		m := l.budget.member
+		sum += m.published
+		if d := l.budget.held - m.published; d >= m.shared.quantum || d <= -m.shared.quantum || l.budget.held == 0 && d != 0 {
+			return fmt.Errorf("a Loop holds %d and has published %d, the quantum is %d", l.budget.held, m.published, m.shared.quantum)
+		}
+	}
+	if held := g.loops[0].budget.member.shared.held.Load(); held != sum {
+		return fmt.Errorf("the group believes that %d are held, its Loops have published %d", held, sum)
+	}
+	return nil
+}
+
+// BudgetHeld is LoopStats.Buffered for a test that holds the loop.
+func (l *Loop) BudgetHeld() int { return int(l.budget.held) }

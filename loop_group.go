@@ -27,7 +27,8 @@ type LoopGroup struct {
 
 // NewLoopGroup makes n Loops with the same options; 0 or less means as many as
 // Go runs goroutines at once (runtime.GOMAXPROCS). More Loops than that make
-// no sense: they would wait for each other.
+// no sense: they would wait for each other. The limits of the options hold for
+// each Loop, but for MemoryBudget, which is all Loops' together.
 func NewLoopGroup(n int, o *LoopOptions) (*LoopGroup, error) {
 	if n <= 0 {
 		n = runtime.GOMAXPROCS(0)
@@ -41,6 +42,7 @@ func NewLoopGroup(n int, o *LoopOptions) (*LoopGroup, error) {
 		l.group = g
 		g.loops = append(g.loops, l)
 	}
+	shareBudget(g.loops)
 	return g, nil
 }
 

@@ -38,6 +38,7 @@ type memBudget struct {
 	census  int     // Conns of the Loop at that time
 	node    timer.Node
 	loop    *Loop
+	member  *budgetMember // of a group's budget, nil for one of its own
 }
 
 const (
@@ -103,6 +104,7 @@ func (m *memBudget) set(c *Conn, n int) {
 	fell := now < c.held
 	m.held += int64(now) - int64(c.held)
 	c.held = now
+	m.member.publish(m.held, m.max)
 	if fell && len(m.waiting) > 0 {
 		m.fell(c)
 	}
@@ -128,11 +130,12 @@ func (m *memBudget) changed(c *Conn, b *buffer.Buffer, n int) {
 }
 
 // free is what is left of the budget; less than 0 where more is held.
-func (m *memBudget) free() int64 { return m.max - m.held }
+func (m *memBudget) free() int64 { return m.max - m.held - m.member.others() }
 
-// floor is what each Conn may hold whatever the others do.
+// floor is what each Conn may hold whatever the others do: an even part of its
+// Loop's even part.
 func (m *memBudget) floor() int64 {
-	return max(m.max/int64(budgetShare*max(m.loop.stats.Conns, 1)), budgetFloor)
+	return max(m.max/(budgetShare*m.member.loops()*int64(max(m.loop.stats.Conns, 1))), budgetFloor)
 }
 
 // room is how many of n bytes c may read. It is 0 where reading has to stop.
@@ -164,6 +167,19 @@ func (c *Conn) stopForBudget() {
 		c.flags |= flagBudget
 		m.waiting = append(m.waiting, c)
 	}
+	m.waits()
+}
+
+// waits tells the other Loops of a group for what this one waits, and looks
+// again itself if they have given up as much meanwhile.
+func (m *memBudget) waits() {
+	if m.member == nil {
+		return
+	}
+	m.member.await(m.enough)
+	if m.free() >= m.enough {
+		m.look()
+	}
 }
 
 // goOn lets a stopped Conn read again. It takes half of what stopped it for a
@@ -190,8 +206,9 @@ func (m *memBudget) fell(c *Conn) {
 	if c.noRead&ReasonBudget != 0 {
 		if m.may(c) {
 			m.goOn(c)
-		} else {
-			m.enough = min(m.enough, m.wants(c))
+		} else if want := m.wants(c); want < m.enough {
+			m.enough = want
+			m.waits()
 		}
 	}
 	if m.free() >= m.enough || 2*m.stale > len(m.waiting) {
@@ -231,6 +248,7 @@ func (m *memBudget) expire(now int64) {
 			m.turn = begin + i + 1
 		}
 	}
+	m.waits()
 }
 
 // tidy forgets those in waiting who do not wait any more.

@@ -75,9 +75,17 @@ type LoopOptions struct {
 	//
 	// A buffer counts for the bytes in it, an eighth more, and 512 bytes
 	// unless it is empty; file ranges for nothing. LoopStats has the figures.
+	// Not counted, and bounded elsewhere, are bytes that Handles and NetConns
+	// have queued, until the loop takes them in its next turn (OutputLimit,
+	// the write high mark); what waits in a NetConn to be read (its read high
+	// mark); the pipes of a Relay that splices, which are the kernel's as
+	// socket buffers are; ReadBuffer, and up to 1 MiB that the Loop keeps for
+	// the next burst; and whatever Filters and the program keep themselves.
+	//
 	// A Conn that waits for memory has no read timeout; IdleTimeout ends the
-	// wait of those whose bytes nobody will ever take. 0 or less means no
-	// budget.
+	// wait of those whose bytes nobody will ever take. The Loops of a
+	// LoopGroup share one budget: it may be passed by one read for each Loop
+	// but the first. 0 or less means no budget.
 	MemoryBudget int
 
 	// OwnCore says that the Loop has a processor core to itself. It then
