@@ -2,7 +2,9 @@ package conformance
 
 // A BufferDifference is one way in which package buffer answers other than
 // libevent's evbuffer, on purpose. The script testdata/buffer/difference_<name>
-// shows it. Everything that is not here is the same.
+// shows it, and so does the part of that name of TestUnlikeEvbuffer in package
+// buffer. Everything that is not here is the same. docs/libevent.md lists them,
+// made from here.
 type BufferDifference struct {
 	Name     string
 	Libevent string // what evbuffer does
@@ -56,11 +58,11 @@ var BufferDifferences = []BufferDifference{
 		Bev:      "it is let go as soon as its bytes are in memory, which searching and reading lines bring about",
 		Reason:   "nothing is mapped, so the file is not needed any longer",
 	},
-	{
+	{ // number 13 of Differences, like "commit"
 		Name:     "empty",
 		Libevent: "a reference to no bytes makes an empty chain; it is released when the chain happens to go",
 		Bev:      "it is released at once",
-		Reason:   "13: no empty segments, by invariant (libevent issues 358, 774, 778, 806)",
+		Reason:   "no empty segments, by invariant (libevent issues 358, 774, 778, 806)",
 	},
 	{
 		Name:     "owned",
@@ -78,7 +80,7 @@ var BufferDifferences = []BufferDifference{
 		Name:     "commit",
 		Libevent: "commit_space of one piece may refuse what reserve_space has just given, where empty chains follow the data",
 		Bev:      "Commit takes it",
-		Reason:   "13: the empty chains are libevent's defect",
+		Reason:   "the empty chains are libevent's defect",
 	},
 	{
 		Name:     "cycle",
