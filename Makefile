@@ -37,7 +37,7 @@ tidy: ## go mod tidy in every module.
 tidy-check: ## Fail if a go.mod or go.sum is not tidy.
 	tools/tidy.sh -diff
 
-generate: ## Write docs/libevent.md from the doc comments.
+generate: ## Write the generated parts of docs/libevent.md.
 	$(GO) generate ./internal/lint
 
 test: ## The tests of every module. Needs Go and nothing else.

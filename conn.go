@@ -325,7 +325,9 @@ func (c *Conn) resumeWork() {
 // methods. Bytes put in are as if they had come, without a callback. Loop
 // only.
 //
-// Libevent: bufferevent_get_input. Unlike libevent, no end is frozen.
+// Libevent: bufferevent_get_input; with the Buffer's Read and Move,
+// bufferevent_read and bufferevent_read_buffer. Unlike libevent, no end is
+// frozen.
 func (c *Conn) Input() *buffer.Buffer {
 	c.loop.assertOwner("Conn.Input")
 	return &c.in

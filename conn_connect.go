@@ -43,7 +43,8 @@ import (
 // Source: RFC 8305, https://www.rfc-editor.org/rfc/rfc8305#section-5. The two
 // families are looked up together, as package net does (no Resolution Delay).
 //
-// Libevent: bufferevent_socket_connect, bufferevent_socket_connect_hostname. Unlike libevent, every address is tried
+// Libevent: bufferevent_socket_connect, bufferevent_socket_connect_hostname,
+// bufferevent_socket_connect_hostname_hints. Unlike libevent, every address is tried
 // (issue 263), a failure is told once and not from inside the call, and a timeout ends the attempt (669).
 func Dial(ctx context.Context, on Runner, network, addr string, cb Callbacks, o *DialOptions) (*Conn, error) {
 	l := on.place()

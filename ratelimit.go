@@ -10,7 +10,7 @@ import (
 // time and that what has moved is taken from: see [Conn.SetRateLimit], and
 // [RateGroup] for one that several connections share.
 //
-// Libevent: struct ev_token_bucket_cfg. Unlike libevent, rates are bytes per
+// Libevent: struct ev_token_bucket_cfg, ev_token_bucket_cfg_new. Unlike libevent, rates are bytes per
 // second whatever the tick, and a bucket starts with half of what a tick
 // brings.
 type RateLimit struct {

@@ -394,7 +394,8 @@ func (s *socketConn) remoteAddr() net.Addr {
 // callback is owed, as by Enable. Only a Conn over a socket has a descriptor to
 // replace; others return an error. Loop only.
 //
-// Libevent: bufferevent_setfd.
+// Libevent: bufferevent_setfd, and bufferevent_replacefd where the caller closes
+// the old descriptor.
 func (c *Conn) SetFD(fd int) error {
 	c.loop.assertOwner("Conn.SetFD")
 	s, ok := c.tr.(*socketConn)

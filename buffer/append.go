@@ -54,7 +54,7 @@ func (b *Buffer) AppendAll(v [][]byte) int {
 //
 // A Buffer that is dropped without being emptied or Reset never calls release.
 //
-// Libevent: evbuffer_add_reference.
+// Libevent: evbuffer_add_reference, evbuffer_add_reference_with_offset.
 func (b *Buffer) AppendOwned(p []byte, release func()) {
 	b.useBack()
 	if len(p) == 0 {

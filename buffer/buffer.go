@@ -24,6 +24,8 @@ import (
 //	tail.next = nil
 //	s of kindLent only in a Buffer with an Owner
 //	what is reserved lies in tail's room and in the spare segments, which hold no bytes and hang in ext
+//
+// Libevent: struct evbuffer, evbuffer_new.
 type Buffer struct {
 	_          noCopy
 	head, tail *segment

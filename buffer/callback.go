@@ -47,7 +47,7 @@ func (c *Callback) Enabled() bool { return !c.disabled && !c.removed }
 
 // Remove takes c off its Buffer for good. A second Remove does nothing.
 //
-// Libevent: evbuffer_remove_cb_entry. Unlike libevent, a callback may remove others too.
+// Libevent: evbuffer_remove_cb_entry, evbuffer_remove_cb. Unlike libevent, a callback may remove others too.
 func (c *Callback) Remove() {
 	if c.removed {
 		return

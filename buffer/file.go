@@ -15,7 +15,7 @@ import (
 // Nothing is mapped into memory: a file that somebody truncates gives an error, not a signal. Safe from any goroutine
 // if its reader is, as os.File is; AddCleanup belongs before the first use by another goroutine.
 //
-// Libevent: evbuffer_file_segment.
+// Libevent: struct evbuffer_file_segment.
 type File struct {
 	r        io.ReaderAt
 	off      int64

@@ -14,7 +14,7 @@ var (
 
 // Write copies p to the back, all of it. The only error is [ErrFrozen]. fmt.Fprintf(b, …) is libevent's printf.
 //
-// Libevent: evbuffer_add, evbuffer_add_printf.
+// Libevent: evbuffer_add, evbuffer_add_printf, evbuffer_add_vprintf.
 func (b *Buffer) Write(p []byte) (int, error) {
 	if b.isFrozen(frozenBack) {
 		return 0, ErrFrozen

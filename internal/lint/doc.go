@@ -9,8 +9,9 @@
 // in a table beside it, each row with its reason. To allow something, add a
 // row; the reason is what a reviewer reads.
 //
-// The page docs/libevent.md is written from the "Libevent: name." lines of the
-// doc comments:
+// Parts of the page docs/libevent.md are generated: the table of names from the
+// "Libevent: name." lines of the doc comments, the lists of differences from the
+// tables of package conformance, the two programs from their files:
 //
 //	go generate ./internal/lint
 package lint

@@ -11,15 +11,15 @@ import (
 	"testing"
 )
 
-// libeventPage is written by hand but for the part between the marks, which is
-// made from the doc comments and so cannot fall behind them.
+// libeventPage is written by hand but for the parts between marks, which are
+// made from what they are about and so cannot fall behind it.
 const (
 	libeventPage  = "docs/libevent.md"
-	generatedFrom = "<!-- generated: go generate ./internal/lint -->"
+	generatedFrom = "<!-- generated %s: go generate ./internal/lint -->"
 	generatedTo   = "<!-- end of generated part -->"
 )
 
-var update = flag.Bool("update", false, "write the generated part of "+libeventPage)
+var update = flag.Bool("update", false, "write the generated parts of "+libeventPage)
 
 // ancestor is one name of libevent's and what stands for it here.
 type ancestor struct {
@@ -30,7 +30,7 @@ type ancestor struct {
 
 // libeventName is a name of libevent's in the middle of a sentence.
 var libeventName = regexp.MustCompile(`\b(?:(?:struct|enum) \w+` +
-	`|(?:bufferevent|evbuffer|evconnlistener|event|evtimer|evsignal|evwatch|evutil)_\w+` +
+	`|(?:bufferevent|evbuffer|evconnlistener|ev_token_bucket|event|evtimer|evsignal|evwatch|evutil)_\w+` +
 	`|(?:BEV|EV|EVBUFFER|EVLOOP|LEV)_\w+)`)
 
 // ancestors collects the libevent lines of the public packages: the last
@@ -97,7 +97,7 @@ var chapters = []struct {
 	title    string
 	prefixes []string
 }{
-	{"Buffered connections", []string{"bufferevent", "BEV_"}},
+	{"Buffered connections", []string{"bufferevent", "BEV_", "ev_token_bucket"}},
 	{"Buffers", []string{"evbuffer", "EVBUFFER_"}},
 	{"Listeners", []string{"evconnlistener", "LEV_"}},
 	{"Loop, watches, timers, signals", []string{"event", "evtimer", "evsignal", "evwatch", "EV_", "EVLOOP_"}},
@@ -148,27 +148,66 @@ func hasAnyPrefix(s string, prefixes []string) bool {
 	return false
 }
 
-// replace puts part between the marks of the page, and returns false when the
-// page has no marks.
-func replace(page, part string) (string, bool) {
-	before, rest, ok := strings.Cut(page, generatedFrom+"\n")
-	_, after, ok2 := strings.Cut(rest, generatedTo)
-	return before + generatedFrom + "\n" + part + generatedTo + after, ok && ok2
+// A part of the page that is generated.
+type pagePart struct {
+	name string                          // in its marks
+	from string                          // the file without which there is none, "" if there always is
+	make func(*tree) (string, []finding) // the text, and what is wrong with where it comes from
 }
 
-// checkLibevent compares the page with the doc comments.
+// pageParts, in the order in which they are on the page or any other.
+var pageParts = []pagePart{
+	{"program in C", twinC, func(t *tree) (string, []finding) { return t.codeBlock("c", twinC), nil }},
+	{"program in Go", twinGo, func(t *tree) (string, []finding) { return t.codeBlock("go", twinGo), nil }},
+	{"differences", differencesFile, differences},
+	{"buffer differences", bufferDifferencesFile, bufferDifferences},
+	{"names", "", func(t *tree) (string, []finding) {
+		list, bad := ancestors(t)
+		return generated(list), bad
+	}},
+}
+
+// twinC and twinGo are one program, on libevent and on bev.
+const (
+	twinC  = "interop/testdata/twin.c"
+	twinGo = "examples/twin/main.go"
+)
+
+// codeBlock is a file as a block of a page.
+func (t *tree) codeBlock(language, path string) string {
+	return "\n```" + language + "\n" + t.file(path).text + "```\n\n"
+}
+
+// renew returns the page with all its generated parts made anew.
+func (t *tree) renew(page string) (string, []finding) {
+	var found []finding
+	for _, p := range pageParts {
+		if p.from != "" && t.file(p.from) == nil {
+			continue
+		}
+		text, bad := p.make(t)
+		found = append(found, bad...)
+		from := fmt.Sprintf(generatedFrom, p.name)
+		before, rest, ok := strings.Cut(page, from+"\n")
+		_, after, ok2 := strings.Cut(rest, generatedTo)
+		if !ok || !ok2 {
+			found = append(found, finding{libeventPage, 1, fmt.Sprintf("the page must hold the lines %q and %q", from, generatedTo)})
+			continue
+		}
+		page = before + from + "\n" + text + generatedTo + after
+	}
+	return page, found
+}
+
+// checkLibevent compares the page with what it is made from.
 func checkLibevent(t *tree) []finding {
-	list, found := ancestors(t)
 	page := t.file(libeventPage)
 	if page == nil {
-		return append(found, finding{libeventPage, 1, "the page is missing"})
+		return []finding{{libeventPage, 1, "the page is missing"}}
 	}
-	want, ok := replace(page.text, generated(list))
-	switch {
-	case !ok:
-		found = append(found, finding{libeventPage, 1, fmt.Sprintf("the page must hold the lines %q and %q", generatedFrom, generatedTo)})
-	case want != page.text:
-		found = append(found, finding{libeventPage, 1, "the page is not what the doc comments say: run go generate ./internal/lint"})
+	want, found := t.renew(page.text)
+	if want != page.text {
+		found = append(found, finding{libeventPage, 1, "the page is not what it is made from: run go generate ./internal/lint"})
 	}
 	return found
 }
@@ -177,16 +216,12 @@ func checkLibevent(t *tree) []finding {
 // current, TestRepository says.
 func TestLibeventPage(t *testing.T) {
 	r := repository(t)
-	list, bad := ancestors(r)
+	text, bad := r.renew(r.file(libeventPage).text)
 	for _, f := range bad {
 		t.Error(f)
 	}
 	if !*update || t.Failed() {
 		return
-	}
-	text, ok := replace(r.file(libeventPage).text, generated(list))
-	if !ok {
-		t.Fatalf("%s has lost its marks", libeventPage)
 	}
 	if err := os.WriteFile(filepath.Join("..", "..", libeventPage), []byte(text), 0o644); err != nil {
 		t.Fatal(err)

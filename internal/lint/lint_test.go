@@ -36,8 +36,11 @@ var rules = []rule{
 	{"phrases", checkPhrases},
 	{"prefix", checkPrefix},
 
-	// libevent_test.go: the map that is made of them
+	// libevent_test.go, ported_test.go, getters_test.go: what libevent has, and
+	// where it is here
 	{"libevent", checkLibevent},
+	{"ported", checkPorted},
+	{"getters", checkGetters},
 
 	// tests_test.go: what tests may do
 	{"clock", checkClock},
