@@ -45,7 +45,7 @@ func (b *benchHalf) Run(std stdio) error {
 			}
 		},
 		Event: func(_ *bev.Conn, what bev.Event, err error) {
-			if what != bev.EventConnected {
+			if what != bev.EventConnected && ended == nil { // the end may come behind other bytes
 				ended = err
 				loop.Stop()
 			}
