@@ -3,6 +3,8 @@ package buffer
 import (
 	"bytes"
 	"sync"
+
+	"github.com/bevgo/bev/internal/scan"
 )
 
 // shortNeedle is the length up to which bytes.Index is used where the search by a rare byte gives up: for these it is
@@ -128,7 +130,7 @@ func (b *Buffer) indexByte(c byte, at place, from, to int) int {
 				break
 			}
 		}
-		if i := bytes.IndexByte(at.piece(from, to), c); i >= 0 {
+		if i := scan.Byte(at.piece(from, to), c); i >= 0 {
 			return max(at.start, from) + i
 		}
 		at = at.next()

@@ -1,11 +1,15 @@
 package buffer
 
-import "bytes"
+import (
+	"bytes"
 
-// The search by a rare byte: look for the byte of the needle that is least likely in what Buffers hold, with IndexByte,
-// which is the fastest loop that Go has, and compare around it. Most bytes are never looked at a second time.
+	"github.com/bevgo/bev/internal/scan"
+)
+
+// The search by a rare byte: look for the byte of the needle that is least likely in what Buffers hold, and a neighbour
+// of it, with the fastest loop that there is, and compare around them. Most bytes are never looked at a second time.
 //
-// What is likely depends on the text. A byte that turns up more often than each 512 bytes, from where on the hits cost
+// What is likely depends on the text. A pair that turns up more often than each 512 bytes, from where on the hits cost
 // more than the bytes between them, is replaced by the next one of the needle, and after three the best stays.
 //
 // Who chooses the bytes can make every one a false hit. Each is charged for, and when they have cost more than a
@@ -81,37 +85,51 @@ func (h *hunt) run(what []byte, to int) (pos int, found bool) {
 
 // segment is run for the rare byte in one segment, between the positions first and last; -1: go on behind it.
 func (h *hunt) segment(what []byte, at place, first, last int) (pos int, found bool) {
-	p, rare := at.s.buf[at.s.r:at.s.w], what[h.rare]
-	q := p[:min(len(p), last-at.start)] // where the rare byte may be; p is where its neighbours are
-	near := h.rare + 1                  // the neighbour that is looked at first: it differs nearly always, and costs no call
-	if near == len(what) {
-		near -= 2
-	}
-	next := what[near]
-	for i := max(first-at.start, 0); i < len(q); i++ {
-		k := bytes.IndexByte(q[i:], rare)
-		if k < 0 {
+	p := at.s.buf[at.s.r:at.s.w]
+	end := min(len(p), last-at.start) // where the rare byte may be: before it; p is where its neighbours are
+	for i := max(first-at.start, 0); i < end; i++ {
+		if i = h.next(what, p, i, end); i < 0 {
 			break
 		}
-		i += k
 		start := i - h.rare
 		h.hits++
-		if end := start + len(what); start < 0 || end > len(p) {
+		switch stop := start + len(what); {
+		case start < 0 || stop > len(p):
 			if h.crosses(what, at.start+start) {
 				return at.start + start, true
 			}
-			h.hits += len(what) / hitChunk
-		} else if p[start+near] == next {
-			if string(p[start:end]) == string(what) {
-				return at.start + start, true
-			}
-			h.hits += len(what) / hitChunk
+		case string(p[start:stop]) == string(what):
+			return at.start + start, true
 		}
+		h.hits += len(what) / hitChunk
 		if h.hits > h.free && h.hits > h.free+(at.start+start-h.from)>>h.shift {
 			return at.start + start + 1, false
 		}
 	}
 	return -1, false
+}
+
+// next returns where in p, from i on and before end, the rare byte is next to come with the right byte beside it, or -1.
+// At a border of p, where that one is not to be seen, it may be anything.
+func (h *hunt) next(what, p []byte, i, end int) int {
+	rare := what[h.rare]
+	if h.rare+1 < len(what) {
+		if k := scan.Followed(p[i:min(end+1, len(p))], rare, what[h.rare+1]); k >= 0 {
+			return i + k
+		}
+		if end == len(p) && p[end-1] == rare {
+			return end - 1
+		}
+		return -1
+	}
+	if i == 0 && p[0] == rare {
+		return 0
+	}
+	from := max(i-1, 0)
+	if k := scan.Preceded(p[from:end], rare, what[h.rare-1]); k >= 0 {
+		return from + k
+	}
+	return -1
 }
 
 // crosses reports whether what begins at pos and goes on over one border or more. Positions only grow from one call to

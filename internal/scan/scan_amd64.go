@@ -1,0 +1,18 @@
+package scan
+
+import "golang.org/x/sys/cpu"
+
+// fast is whether the loops in scan_amd64.s may run here.
+var fast = cpu.X86.HasAVX2
+
+// indexByte is Byte for the n bytes at p, at least wide.
+//
+//go:noescape
+func indexByte(p *byte, n int, c byte) int
+
+// indexPair returns the index of the first a among the n bytes at p, at least
+// wide, with b gap bytes behind it; less than 0: before it. The bytes where b
+// may be are read as well.
+//
+//go:noescape
+func indexPair(p *byte, n, gap int, a, b byte) int
