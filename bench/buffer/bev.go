@@ -13,7 +13,7 @@ const poolBytes = 1 << 20
 // pooled returns a Buffer as a loop's: with a pool for memory.
 func pooled(p *buffer.Pool) *buffer.Buffer {
 	b := new(buffer.Buffer)
-	b.SetOwner(p)
+	b.SetOwner(p.Owner())
 	return b
 }
 

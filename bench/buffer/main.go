@@ -1,6 +1,8 @@
 // Buffer measures bev's buffer beside C libevent's evbuffer doing the same
-// work in the same run, and beside bytes.Buffer, gnet's ring buffer and
-// netpoll's LinkBuffer where they can. It prints a table in Markdown.
+// work in the same run, and beside the ring of gnet's connections and netpoll's
+// LinkBuffer where they can. bytes.Buffer and gnet's bare ring are there for
+// reference: they keep their memory when they are empty, which ten thousand idle
+// connections could not. It prints a table in Markdown.
 //
 //	go run ./buffer                      all rows, about a minute
 //	go run ./buffer -rows 'search|peek' -rounds 21
@@ -64,6 +66,7 @@ func run() error {
 		{name: "C libevent", measure: c.measure},
 		{name: "bev", measure: bevWork.measure},
 		{name: "bytes.Buffer", measure: bytesWork.measure},
+		{name: "ring of gnet", measure: ringOnlyWork.measure},
 		{name: "gnet", measure: gnetWork.measure},
 		{name: "netpoll", measure: netpollWork.measure},
 	}

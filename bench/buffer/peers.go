@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 
 	"github.com/cloudwego/netpoll"
+	"github.com/panjf2000/gnet/v2/pkg/buffer/elastic"
 	"github.com/panjf2000/gnet/v2/pkg/buffer/ring"
 )
 
@@ -93,53 +95,75 @@ func bytesFindAll(what string) func() func() {
 	}
 }
 
-// onRing is a row on one ring of gnet.
-func onRing(f func(b *ring.Buffer)) func() func() {
-	return func() func() {
-		b := ring.New(0)
-		return func() { f(b) }
+// ringBuffer is what both rings of gnet can do.
+type ringBuffer interface {
+	io.ReadWriter
+	Discard(n int) (int, error)
+	IsEmpty() bool
+}
+
+// ringWork is the work of rings that renew makes. With keeps, one does not give
+// memory back by itself and is renewed after a million messages.
+func ringWork(renew func() ringBuffer, keeps bool) work {
+	on := func(f func(b ringBuffer)) func() func() {
+		return func() func() {
+			b := renew()
+			return func() { f(b) }
+		}
+	}
+	discard := func(b ringBuffer, n int) {
+		_, err := b.Discard(n)
+		check(err)
+	}
+	return work{
+		"append64_million": func() func() {
+			b := renew()
+			return func() {
+				for range 1_000_000 {
+					_, _ = b.Write(p64)
+				}
+				discard(b, 64_000_000)
+				if keeps {
+					b = renew()
+				}
+			}
+		},
+		"append64": on(func(b ringBuffer) {
+			_, _ = b.Write(p64)
+			discard(b, 64)
+		}),
+		"append4k": on(func(b ringBuffer) {
+			_, _ = b.Write(p4k)
+			discard(b, 4096)
+		}),
+		"read1k": func() func() {
+			b, into := renew(), make([]byte, 1024)
+			return func() {
+				for range 256 {
+					_, _ = b.Write(p4k)
+				}
+				for !b.IsEmpty() {
+					n, _ := b.Read(into)
+					sink += n
+				}
+			}
+		},
+		"printf": on(func(b ringBuffer) {
+			fmt.Fprintf(b, "%d %s", 1234, "hello")
+			discard(b, 10)
+		}),
 	}
 }
 
-func discard(b *ring.Buffer, n int) {
-	_, err := b.Discard(n)
-	check(err)
-}
+var (
+	// ringOnlyWork is gnet's bare ring, for reference: it keeps its memory when
+	// it is empty.
+	ringOnlyWork = ringWork(func() ringBuffer { return ring.New(0) }, true)
 
-// gnetWork is gnet's ring buffer.
-var gnetWork = work{
-	"append64_million": onRing(func(b *ring.Buffer) {
-		for range 1_000_000 {
-			_, _ = b.Write(p64)
-		}
-		discard(b, 64_000_000)
-		*b = *ring.New(0) // it gives memory back in no other way
-	}),
-	"append64": onRing(func(b *ring.Buffer) {
-		_, _ = b.Write(p64)
-		discard(b, 64)
-	}),
-	"append4k": onRing(func(b *ring.Buffer) {
-		_, _ = b.Write(p4k)
-		discard(b, 4096)
-	}),
-	"read1k": func() func() {
-		b, into := ring.New(0), make([]byte, 1024)
-		return func() {
-			for range 256 {
-				_, _ = b.Write(p4k)
-			}
-			for !b.IsEmpty() {
-				n, _ := b.Read(into)
-				sink += n
-			}
-		}
-	},
-	"printf": onRing(func(b *ring.Buffer) {
-		fmt.Fprintf(b, "%d %s", 1234, "hello")
-		discard(b, 10)
-	}),
-}
+	// gnetWork is the ring that gnet's connections have: an empty one gives its
+	// memory back, as an empty Buffer does.
+	gnetWork = ringWork(func() ringBuffer { return new(elastic.RingBuffer) }, false)
+)
 
 // onLink is a row on one LinkBuffer.
 func onLink(f func(b *netpoll.LinkBuffer)) func() func() {

@@ -13,7 +13,7 @@ import (
 const (
 	placeC   = 0
 	placeBev = 1
-	peers    = 3 // from here on: those whom bev is to be ahead of
+	peers    = 4 // from here on: those whom bev is to be ahead of
 )
 
 // report writes the table.
