@@ -2,8 +2,6 @@ package bev
 
 import (
 	"math"
-	"net"
-	"net/netip"
 
 	"github.com/bevgo/bev/buffer"
 	"github.com/bevgo/bev/internal/poll"
@@ -33,7 +31,8 @@ type Conn struct {
 	cb   Callbacks
 	data any
 
-	// Bytes. The owner of both buffers is this Conn, see bufferOwner.
+	// Bytes. owner is that of both buffers.
+	owner   buffer.Owner
 	in, out buffer.Buffer
 
 	// Limits, in bytes. A high mark or limit of 0 is none.
@@ -45,7 +44,8 @@ type Conn struct {
 	flags           connFlags
 	noRead, noWrite Reason
 	pend            pending
-	peerPort        uint16 // see peerIP; here because there is room
+	peerKind        peerKind // these two: see peerIP; here because there is room
+	peerPort        uint16
 	timer           timer.Node
 	timeouts        timeouts
 	held            uint32 // see memBudget; here because there is room
@@ -54,8 +54,8 @@ type Conn struct {
 	ioSince         int64
 	rare            *rareState // nil in ordinary times
 
-	// The peer of a TCP transport, else the zero address.
-	peerIP netip.Addr
+	// The address of a TCP peer, see conn_addr.go.
+	peerIP [16]byte
 
 	bytesRead, bytesWritten uint64
 }
@@ -127,8 +127,9 @@ func (c *Conn) init(l *Loop, s *connSettings) {
 		c.flags |= flagLimited
 	}
 	c.noRead = ReasonDisabled
-	c.in.SetOwner((*bufferOwner)(c))
-	c.out.SetOwner((*bufferOwner)(c))
+	c.owner = buffer.Owner{Pool: l.pool, Notify: (*bufferNotes)(c)}
+	c.in.SetOwner(&c.owner)
+	c.out.SetOwner(&c.owner)
 }
 
 // own makes the Conn one of the Loop's: src is its transport. Until then the
@@ -151,15 +152,13 @@ func (c *Conn) disown(t poll.Token) (owned bool) {
 	return owned
 }
 
-// bufferOwner is the Conn as its buffers see it: a type of its own, so that
-// these methods are not methods of Conn.
-type bufferOwner Conn
-
-func (o *bufferOwner) BufferPool() *buffer.Pool { return o.loop.pool }
+// bufferNotes is the Conn as its buffers see it: a type of its own, so that
+// this method is not one of Conn's.
+type bufferNotes Conn
 
 // BufferChanged notices what the user does to Input and Output directly.
-func (o *bufferOwner) BufferChanged(b *buffer.Buffer, added, removed int) {
-	c := (*Conn)(o)
+func (n *bufferNotes) BufferChanged(b *buffer.Buffer, added, removed int) {
+	c := (*Conn)(n)
 	if c.flags&flagLimited != 0 {
 		c.loop.budget.changed(c, b, added)
 	}
@@ -364,27 +363,6 @@ func (c *Conn) SetData(v any) {
 	c.loop.assertOwner("Conn.SetData")
 	c.data = v
 }
-
-// LocalAddr returns the address of this end, nil if there is none or the Conn
-// is closed. It asks the kernel. Loop only.
-func (c *Conn) LocalAddr() net.Addr {
-	c.loop.assertOwner("Conn.LocalAddr")
-	return c.tr.localAddr()
-}
-
-// RemoteAddr returns the address of the peer, nil if there is none. For TCP it
-// is known for the whole life of the Conn and after it. Loop only.
-func (c *Conn) RemoteAddr() net.Addr {
-	c.loop.assertOwner("Conn.RemoteAddr")
-	if c.peerIP.IsValid() {
-		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.peerIP, c.peerPort))
-	}
-	return c.tr.remoteAddr()
-}
-
-// setPeer remembers the address of the peer: the kernel forgets it when the
-// connection is reset.
-func (c *Conn) setPeer(a netip.AddrPort) { c.peerIP, c.peerPort = a.Addr(), a.Port() }
 
 // FD returns the descriptor, -1 if there is none. It stays the Conn's: use it
 // for socket options, not for reading or writing. Loop only.

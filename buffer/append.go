@@ -63,13 +63,7 @@ func (b *Buffer) AppendOwned(p []byte, release func()) {
 		}
 		return
 	}
-	var s *segment
-	if b.owner == nil {
-		s, _ = headers.Get().(*segment) // with a call less
-	}
-	if s == nil {
-		s = b.pool().header()
-	}
+	s := b.pool().header()
 	s.kind, s.class, s.release = kindOwned, classNone, release
 	s.buf, s.w = p[:len(p):len(p)], len(p)
 	b.link(s)
@@ -150,7 +144,13 @@ func (b *Buffer) mustHold(n int) {
 // grow copies p to the back: first into the room of the last segment, then into new ones.
 func grow[T string | []byte](b *Buffer, p T) {
 	if b.head == nil && b.ext == nil && uint(len(p)-1) < minSegment { // a short message in an empty Buffer
-		s := b.smallest()
+		var s *segment
+		if b.owner == nil {
+			s, _ = shared[0].Get().(*segment) // with a call less
+		}
+		if s == nil {
+			s = b.pool().segment(0)
+		}
 		s.w = copy(s.buf, p)
 		b.head, b.tail, b.n = s, s, s.w
 		return
@@ -176,17 +176,6 @@ func (b *Buffer) fresh(n int) *segment {
 		return e.takeSpare() // a large piece that was reserved and not committed must not end up with ten bytes
 	}
 	return b.pool().segment(classFor(b.n, n))
-}
-
-// smallest returns a segment of the smallest size; it is Pool.segment(0) with fewer calls between.
-func (b *Buffer) smallest() *segment {
-	if b.owner != nil {
-		return b.owner.BufferPool().segment(0)
-	}
-	if s, _ := shared[0].Get().(*segment); s != nil {
-		return s
-	}
-	return sharedSegment(0)
 }
 
 // classFor chooses the size of a new last segment in a Buffer that holds have bytes, for want more.

@@ -281,8 +281,8 @@ func BenchmarkBuffer(b *testing.B) {
 			var buf, dst buffer.Buffer
 			if pool != nil {
 				name = fmt.Sprintf("%s/c=%s/pool", r.name, r.c)
-				buf.SetOwner(pool)
-				dst.SetOwner(pool)
+				buf.SetOwner(pool.Owner())
+				dst.SetOwner(pool.Owner())
 			}
 			b.Run(name, func(b *testing.B) {
 				b.ReportAllocs()
@@ -298,8 +298,8 @@ func BenchmarkBuffer(b *testing.B) {
 func BenchmarkEcho(b *testing.B) {
 	pool, s := buffer.NewPool(1<<20), buffer.NewScratch(0)
 	var in, out buffer.Buffer
-	in.SetOwner(pool)
-	out.SetOwner(pool)
+	in.SetOwner(pool.Owner())
+	out.SetOwner(pool.Owner())
 	b.ReportAllocs()
 	for b.Loop() {
 		in.AppendScratch(s, 64)

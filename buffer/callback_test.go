@@ -17,7 +17,7 @@ func TestWhoIsTold(t *testing.T) {
 	}
 	var said []notice
 	var b, src buffer.Buffer
-	b.SetOwner(ownerFunc(func(_ *buffer.Buffer, added, removed int) { said = append(said, notice{"owner", added, removed}) }))
+	b.SetOwner(&buffer.Owner{Notify: notifierFunc(func(_ *buffer.Buffer, added, removed int) { said = append(said, notice{"owner", added, removed}) })})
 	b.AddCallback(func(ch buffer.Change) { said = append(said, notice{"callback", ch.Added, ch.Removed}) })
 	src.AddCallback(func(ch buffer.Change) { said = append(said, notice{"src", ch.Added, ch.Removed}) })
 	ten := func() { src.AppendOwned(pattern(10), nil); said = nil }
@@ -61,15 +61,10 @@ func TestWhoIsTold(t *testing.T) {
 	}
 }
 
-// ownerFunc is an Owner that is a function; a pointer to it is what is compared.
-type funcOwner struct {
-	f func(*buffer.Buffer, int, int)
-}
+// notifierFunc is a Notifier that is a function.
+type notifierFunc func(b *buffer.Buffer, added, removed int)
 
-func ownerFunc(f func(*buffer.Buffer, int, int)) *funcOwner { return &funcOwner{f} }
-
-func (o *funcOwner) BufferPool() *buffer.Pool                           { return nil }
-func (o *funcOwner) BufferChanged(b *buffer.Buffer, added, removed int) { o.f(b, added, removed) }
+func (f notifierFunc) BufferChanged(b *buffer.Buffer, added, removed int) { f(b, added, removed) }
 
 func TestDeferCallbacks(t *testing.T) {
 	var b buffer.Buffer
@@ -101,7 +96,7 @@ func TestDeferCallbacks(t *testing.T) {
 func TestDeferredCallbackIsRemoved(t *testing.T) {
 	var b buffer.Buffer
 	var run func()
-	b.SetOwner(buffer.NewPool(1 << 10))
+	b.SetOwner(buffer.NewPool(1 << 10).Owner())
 	b.DeferCallbacks(func(f func()) { run = f })
 	c := b.AddCallback(func(buffer.Change) { t.Error("a removed callback ran") })
 	b.AppendString("hello")

@@ -127,8 +127,8 @@ func ExampleBuffer_Reserve() {
 func ExampleScratch() {
 	pool, scratch := buffer.NewPool(1<<20), buffer.NewScratch(0)
 	var in, out buffer.Buffer
-	in.SetOwner(pool)
-	out.SetOwner(pool)
+	in.SetOwner(pool.Owner())
+	out.SetOwner(pool.Owner())
 
 	n := copy(scratch.Bytes(), "ping") // a read(2)
 	in.AppendScratch(scratch, n)

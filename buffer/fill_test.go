@@ -69,12 +69,12 @@ var fills = []struct {
 		}
 	}},
 	{"lent", func(b *buffer.Buffer, p []byte) {
-		b.SetOwner(buffer.NewPool(1 << 20))
+		b.SetOwner(buffer.NewPool(1 << 20).Owner())
 		s := buffer.NewScratch(len(p))
 		b.AppendScratch(s, copy(s.Bytes(), p))
 	}},
 	{"lent, then appended", func(b *buffer.Buffer, p []byte) {
-		b.SetOwner(buffer.NewPool(1 << 20))
+		b.SetOwner(buffer.NewPool(1 << 20).Owner())
 		s := buffer.NewScratch(len(p) + 100)
 		b.AppendScratch(s, copy(s.Bytes(), p[:len(p)/2]))
 		b.Append(p[len(p)/2:])

@@ -19,25 +19,18 @@ const (
 	script   = 2000      // bytes of script for one run of TestModel
 )
 
-// modelOwner is an Owner that checks what it is told.
-type modelOwner struct {
-	m    *model
-	pool *buffer.Pool
-}
-
-func (o *modelOwner) BufferPool() *buffer.Pool { return o.pool }
-
-func (o *modelOwner) BufferChanged(b *buffer.Buffer, added, removed int) {
-	k := o.m.find(b)
+// BufferChanged checks what the Owners are told.
+func (m *model) BufferChanged(b *buffer.Buffer, added, removed int) {
+	k := m.find(b)
 	if k == nil {
-		o.m.t.Fatal("BufferChanged for a Buffer that is nobody's")
+		m.t.Fatal("BufferChanged for a Buffer that is nobody's")
 	}
 	if added == 0 && removed == 0 || added < 0 || removed < 0 {
-		o.m.t.Fatalf("BufferChanged(%d, %d)", added, removed)
+		m.t.Fatalf("BufferChanged(%d, %d)", added, removed)
 	}
 	k.told += added - removed
 	if k.told+k.quiet != b.Len() {
-		o.m.t.Fatalf("BufferChanged told %d in all, %d quietly, Len is %d", k.told, k.quiet, b.Len())
+		m.t.Fatalf("BufferChanged told %d in all, %d quietly, Len is %d", k.told, k.quiet, b.Len())
 	}
 }
 
@@ -66,7 +59,7 @@ type model struct {
 
 func newModel(t testing.TB, in []byte) *model {
 	m := &model{t: t, in: in, scratch: buffer.NewScratch(4096)}
-	loop := &modelOwner{m: m, pool: buffer.NewPool(64 << 10)}
+	loop := &buffer.Owner{Pool: buffer.NewPool(64 << 10), Notify: m}
 	for i := range m.k {
 		k := &m.k[i]
 		k.name, k.heard = string(rune('A'+i)), -1
@@ -74,7 +67,7 @@ func newModel(t testing.TB, in []byte) *model {
 		case 0, 1:
 			k.b.SetOwner(loop)
 		case 2:
-			k.b.SetOwner(&modelOwner{m: m, pool: buffer.NewPool(8 << 10)})
+			k.b.SetOwner(&buffer.Owner{Pool: buffer.NewPool(8 << 10), Notify: m})
 		}
 		if i == 1 || i == 3 {
 			k.heard = 0

@@ -47,18 +47,23 @@ func classSize(c int) int { return minSegment << c }
 // A Pool and the Buffers that use it belong to one goroutine at a time. A Buffer that travels to another goroutine
 // takes its memory with it; see [Buffer.SetOwner].
 //
-// A *Pool is an Owner by itself, one that is not interested in changes: b.SetOwner(pool) is enough to use it.
+// b.SetOwner(pool.Owner()) is enough to use it.
 type Pool struct {
 	free     [classes]*segment // linked by next
 	headers  *segment
 	extras   *extra // one, cleared: Reserve needs it for a moment each time
 	retained int
 	max      int
+	owner    Owner
 }
 
 // NewPool returns an empty Pool that keeps at most maxBytes bytes. What is given back beyond that goes to the pools
 // of the package, which the garbage collector empties. Zero or less keeps nothing.
-func NewPool(maxBytes int) *Pool { return &Pool{max: maxBytes} }
+func NewPool(maxBytes int) *Pool {
+	p := &Pool{max: maxBytes}
+	p.owner.Pool = p
+	return p
+}
 
 // Retained returns how many bytes p keeps, headers included.
 func (p *Pool) Retained() int { return p.retained }
@@ -82,11 +87,8 @@ func (p *Pool) Trim(n int) {
 	}
 }
 
-// BufferPool returns p: a Pool is an [Owner] that wants to know nothing.
-func (p *Pool) BufferPool() *Pool { return p }
-
-// BufferChanged does nothing.
-func (p *Pool) BufferChanged(*Buffer, int, int) {}
+// Owner returns an [Owner] with this Pool that wants to know nothing, the same each time.
+func (p *Pool) Owner() *Owner { return &p.owner }
 
 // segment returns an empty segment with memory of class c (classSize(c) bytes, not zeroed). p may be nil.
 func (p *Pool) segment(c int) *segment {
@@ -98,12 +100,8 @@ func (p *Pool) segment(c int) *segment {
 			return s
 		}
 	}
-	return sharedSegment(c)
-}
-
-// sharedSegment takes from the package's pools, or makes one. Fresh memory is dear, the runtime zeroes it
-// (286 ns for 4 KiB, 25 times what a pooled piece costs): hence the pools.
-func sharedSegment(c int) *segment {
+	// Fresh memory is dear, the runtime zeroes it (286 ns for 4 KiB, 25 times what a pooled piece costs): hence the
+	// package's pools.
 	if s, _ := shared[c].Get().(*segment); s != nil {
 		return s
 	}

@@ -6,21 +6,21 @@ import (
 	"github.com/bevgo/bev/buffer"
 )
 
-// conn is an Owner with two Buffers, as a connection is.
+// conn has two Buffers with one Owner, as a connection has.
 type conn struct {
-	pool    *buffer.Pool
+	owner   buffer.Owner
 	in, out buffer.Buffer
 	notices int
 }
 
 func newConn(pool *buffer.Pool) *conn {
-	c := &conn{pool: pool}
-	c.in.SetOwner(c)
-	c.out.SetOwner(c)
+	c := new(conn)
+	c.owner = buffer.Owner{Pool: pool, Notify: c}
+	c.in.SetOwner(&c.owner)
+	c.out.SetOwner(&c.owner)
 	return c
 }
 
-func (c *conn) BufferPool() *buffer.Pool               { return c.pool }
 func (c *conn) BufferChanged(*buffer.Buffer, int, int) { c.notices++ }
 
 // lend puts p into b by way of s.

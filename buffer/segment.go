@@ -75,11 +75,7 @@ func (s *segment) drop(b *Buffer) {
 		f := s.release
 		s.next, s.buf, s.release = nil, nil, nil
 		s.r, s.w, s.kind = 0, 0, kindPooled
-		if b.owner == nil {
-			headers.Put(s)
-		} else {
-			b.owner.BufferPool().putCleared(s)
-		}
+		b.pool().putCleared(s)
 		if f != nil {
 			f() // last: it may call into any Buffer
 		}

@@ -50,7 +50,7 @@ func TestShareBetweenGoroutines(t *testing.T) {
 			b := new(buffer.Buffer)
 			b.Share(&msg)
 			wg.Go(func() {
-				b.SetOwner(buffer.NewPool(64 << 10))
+				b.SetOwner(buffer.NewPool(64 << 10).Owner())
 				if b.String() != want {
 					t.Error("wrong bytes")
 				}

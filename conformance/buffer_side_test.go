@@ -19,7 +19,7 @@ type bufferSide struct {
 	bufs  [4]*testedBuffer
 	path  string // the file that file ranges are taken from
 	text  bool   // write short contents out
-	owner buffer.Owner
+	owner *buffer.Owner
 
 	deferred []func() // callbacks that wait for "run"
 
@@ -58,7 +58,7 @@ const bufferNames = "abcd"
 func newBufferSide(path string, pooled, text bool) *bufferSide {
 	s := &bufferSide{path: path, text: text}
 	if pooled {
-		s.owner = buffer.NewPool(1 << 20)
+		s.owner = buffer.NewPool(1 << 20).Owner()
 	}
 	s.renew()
 	return s
