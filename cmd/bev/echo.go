@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -20,6 +22,7 @@ import (
 type echoCmd struct {
 	Listen string `default:"${listen}" placeholder:"ADDR" help:"Where to listen; port 0 takes any that is free (default ${listen}, on every address of this machine)."`
 	addressFlags
+	loopFlags
 	Prefix string        `placeholder:"TEXT" help:"Begin each reply with TEXT."`
 	Grace  time.Duration `default:"3s" placeholder:"TIME" help:"After an interrupt, how long connections have to take what they are owed (default ${default})."`
 	Log    string        `enum:"text,json" default:"text" placeholder:"FORM" help:"Form of the log: text or json (default ${default})."`
@@ -41,6 +44,7 @@ const defaultListen = ":5555"
 var groups = []kong.Group{
 	{Key: "buffers", Title: "Buffers:"},
 	{Key: "timeouts", Title: "Timeouts (none unless set):"},
+	{Key: "loops", Title: "Cores:"},
 }
 
 // Help stands between the usage line and the flags.
@@ -64,26 +68,32 @@ func (o *echoCmd) Validate() error {
 	case o.Network == "unix" && o.Listen == defaultListen:
 		return errors.New("--network=unix needs --listen=PATH")
 	}
+	if err := o.checkLoops(); err != nil {
+		return err
+	}
 	return o.check(o.Listen)
 }
 
 // Run serves until it is interrupted.
 func (o *echoCmd) Run(std stdio) error {
-	s := &echoServer{echoCmd: o, log: o.logger(std.err), open: make(map[*bev.Conn]bool)}
-	loop, err := bev.NewLoop(&bev.LoopOptions{Logger: s.log})
+	s := &echoServer{echoCmd: o, log: o.logger(std.err), parts: make(map[*bev.Loop]*echoPart)}
+	runner, loops, err := o.runner(&bev.LoopOptions{Logger: s.log})
 	if err != nil {
 		return err
 	}
-	defer loop.Close()
-	s.loop = loop
+	defer runner.Close()
+	s.runner = runner
+	for _, l := range loops {
+		s.parts[l] = &echoPart{echoServer: s, open: make(map[*bev.Conn]bool)}
+	}
 	if err := s.listen(); err != nil {
 		return err
 	}
-	loop.Notify(s.interrupted, os.Interrupt, syscall.SIGTERM)
+	loops[0].Notify(s.interrupted, os.Interrupt, syscall.SIGTERM)
 	if _, err := fmt.Fprintf(std.out, "listening on %v\n", s.listener.Addr()); err != nil {
 		return err
 	}
-	if err := loop.Run(context.Background()); err != nil {
+	if err := runner.Run(context.Background()); err != nil {
 		return err
 	}
 	if s.failed != nil {
@@ -103,19 +113,25 @@ func (o *echoCmd) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opts))
 }
 
-// echoServer is a server that runs. All of it belongs to the loop's goroutine,
-// so nothing is locked.
+// echoServer is a server that runs.
 type echoServer struct {
 	*echoCmd
 	log      *slog.Logger
-	loop     *bev.Loop
+	runner   bev.Runner
 	listener *bev.Listener
-	open     map[*bev.Conn]bool
-	accepted int
-	failed   error // of the listener
+	parts    map[*bev.Loop]*echoPart // set before it runs, then constant
+	accepted atomic.Int64
+	failed   error // of the listener, which is told once
 
 	patience context.Context // ends with the second interrupt
 	hurry    context.CancelCauseFunc
+}
+
+// echoPart is what one loop has of it. All of that belongs to the loop's
+// goroutine, so nothing is locked.
+type echoPart struct {
+	*echoServer
+	open map[*bev.Conn]bool
 }
 
 func (s *echoServer) listen() error {
@@ -123,7 +139,7 @@ func (s *echoServer) listen() error {
 	if err != nil {
 		return cannotListen(s.Listen, err)
 	}
-	s.listener, err = bev.Listen(s.loop, s.Network, addr, s.accept, &bev.ListenOptions{
+	s.listener, err = bev.Listen(s.runner, s.Network, addr, s.accept, &bev.ListenOptions{
 		Conn: &bev.ConnOptions{
 			ReadWatermark:  bev.Watermark{Low: s.ReadLow, High: s.ReadHigh},
 			WriteWatermark: bev.Watermark{Low: s.WriteLow},
@@ -134,8 +150,9 @@ func (s *echoServer) listen() error {
 		},
 		OnError: func(err error) {
 			s.failed = err
-			s.loop.Stop()
+			s.runner.Stop()
 		},
+		Spread: s.spread(),
 	})
 	if err != nil {
 		return cannotListen(s.Listen, err)
@@ -155,13 +172,13 @@ func cannotListen(addr string, err error) error {
 // accept greets a connection. Its callbacks are the same for all; what differs
 // travels as the Conn's Data.
 func (s *echoServer) accept(c *bev.Conn) {
-	s.accepted++
-	log := s.log.With("conn", s.accepted)
+	p := s.parts[c.Loop()]
+	log := s.log.With("conn", s.accepted.Add(1))
 	log.Info("open", "peer", fmt.Sprint(c.RemoteAddr())) // as text in JSON, too
 	c.SetData(log)
-	c.SetCallbacks(bev.Callbacks{Read: s.reply, Write: s.sent, Event: s.event})
+	c.SetCallbacks(bev.Callbacks{Read: p.reply, Write: p.sent, Event: p.event})
 	c.Enable(bev.Reading)
-	s.open[c] = true
+	p.open[c] = true
 }
 
 func connLog(c *bev.Conn) *slog.Logger { return c.Data().(*slog.Logger) }
@@ -169,16 +186,16 @@ func connLog(c *bev.Conn) *slog.Logger { return c.Data().(*slog.Logger) }
 // reply sends back what has come. Input moves to Output without being copied,
 // and a peer that does not read its replies stops being read from: both are
 // the library's doing.
-func (s *echoServer) reply(c *bev.Conn) {
+func (p *echoPart) reply(c *bev.Conn) {
 	if log := connLog(c); log.Enabled(context.Background(), slog.LevelInfo) {
 		log.Info("received", "bytes", c.Input().Len(), "data", preview(c))
 	}
-	_, err := c.WriteString(s.Prefix)
+	_, err := c.WriteString(p.Prefix)
 	if err == nil {
 		err = c.WriteBuffer(c.Input())
 	}
 	if err != nil { // --output-limit
-		s.closed(c, slog.LevelWarn, "error", err)
+		p.closed(c, slog.LevelWarn, "error", err)
 		c.CloseAfterFlush(0)
 	}
 }
@@ -206,26 +223,26 @@ func preview(c *bev.Conn) string {
 
 // event is told about the end of the peer's bytes, about failures and
 // timeouts.
-func (s *echoServer) event(c *bev.Conn, what bev.Event, err error) {
+func (p *echoPart) event(c *bev.Conn, what bev.Event, err error) {
 	switch {
 	case what&bev.EventError != 0:
-		s.closed(c, slog.LevelWarn, "error", err)
+		p.closed(c, slog.LevelWarn, "error", err)
 		c.Close()
 	case what&bev.EventTimeout != 0 && what&bev.EventWriting != 0:
-		s.closed(c, slog.LevelWarn, "timeout", "write")
+		p.closed(c, slog.LevelWarn, "timeout", "write")
 		c.Close() // it takes nothing, so there is nothing to wait for
 	case what&bev.EventTimeout != 0:
 		which := "idle"
 		if what&bev.EventReading != 0 {
 			which = "read"
 		}
-		s.closed(c, slog.LevelInfo, "timeout", which)
+		p.closed(c, slog.LevelInfo, "timeout", which)
 		c.CloseAfterFlush(0)
 	default: // the peer sends no more
 		if c.Input().Len() > 0 {
-			s.reply(c) // less than --read-low, and that is all
+			p.reply(c) // less than --read-low, and that is all
 		}
-		s.sent(c)
+		p.sent(c)
 	}
 }
 
@@ -234,19 +251,19 @@ func (s *echoServer) event(c *bev.Conn, what bev.Event, err error) {
 // purpose. CloseAfterFlush right at the end of file would do the same, with a
 // limit on the time it may take; a slow reader is in no hurry here, unless
 // --write-timeout says so.
-func (s *echoServer) sent(c *bev.Conn) {
-	if s.open[c] && c.Enabled()&bev.Reading == 0 && c.Output().Len() == 0 {
-		s.closed(c, slog.LevelInfo)
+func (p *echoPart) sent(c *bev.Conn) {
+	if p.open[c] && c.Enabled()&bev.Reading == 0 && c.Output().Len() == 0 {
+		p.closed(c, slog.LevelInfo)
 		c.CloseAfterFlush(0)
 	}
 }
 
 // closed takes leave of a connection. The caller closes it.
-func (s *echoServer) closed(c *bev.Conn, level slog.Level, why ...any) {
-	if !s.open[c] {
+func (p *echoPart) closed(c *bev.Conn, level slog.Level, why ...any) {
+	if !p.open[c] {
 		return // said already
 	}
-	delete(s.open, c)
+	delete(p.open, c)
 	st := c.Stats()
 	args := append(why, "received", st.BytesRead, "sent", st.BytesWritten)
 	if st.Output > 0 {
@@ -258,27 +275,31 @@ func (s *echoServer) closed(c *bev.Conn, level slog.Level, why ...any) {
 // errCutOff makes the exit status say that somebody may have lost something.
 var errCutOff = errors.New("interrupted twice, so connections that were still open have been cut off")
 
-// interrupted ends Run the first time, and the second time the patience of
-// shutdown.
+// interrupted ends Run the first time, and the patience of shutdown the second.
 func (s *echoServer) interrupted(sig os.Signal) {
 	if s.hurry != nil {
 		s.hurry(errCutOff)
 		return
 	}
 	s.patience, s.hurry = context.WithCancelCause(context.Background())
-	s.log.Info("stopping: interrupt again to end at once", "signal", sig.String(), "open", len(s.open), "grace", s.Grace.String())
-	for c := range s.open {
-		s.closed(c, slog.LevelInfo, "reason", "stopping") // what is unsent will be sent
-	}
-	s.loop.Stop()
+	open := s.listener.Stats().Conns
+	s.log.Info("stopping: interrupt again to end at once", "signal", sig.String(), "open", open, "grace", s.Grace.String())
+	s.runner.Stop()
 }
 
-// shutdown has the loop end in good order: no callbacks any more, but what is
-// owed is sent, and peers have a while to take it.
+// shutdown has the loops end in good order: no callbacks any more, but what is
+// owed is sent, and peers have a while to take it. It runs them once more for
+// that, and first what is posted here.
 func (s *echoServer) shutdown() error {
+	for l, p := range s.parts {
+		if err := l.Post(p.farewell); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithTimeout(s.patience, s.Grace)
 	defer cancel()
-	err := s.loop.Shutdown(ctx)
+	s.hearSignals(ctx)
+	err := s.runner.Shutdown(ctx)
 	cut, ok := errors.AsType[*bev.ShutdownError](err)
 	if !ok {
 		return err
@@ -288,4 +309,29 @@ func (s *echoServer) shutdown() error {
 		return errCutOff
 	}
 	return nil // a peer that does not leave is no failure of the server
+}
+
+// farewell logs the end of what is open; what is unsent will be sent.
+func (p *echoPart) farewell() {
+	for c := range p.open {
+		p.closed(c, slog.LevelInfo, "reason", "stopping")
+	}
+}
+
+// hearSignals takes over from the first loop, which may end before the others
+// have.
+func (s *echoServer) hearSignals(ctx context.Context) {
+	if s.Loops == 1 {
+		return
+	}
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		defer signal.Stop(again)
+		select {
+		case <-again:
+			s.hurry(errCutOff)
+		case <-ctx.Done():
+		}
+	}()
 }

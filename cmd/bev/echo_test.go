@@ -409,3 +409,59 @@ func TestEchoMany(t *testing.T) {
 	}
 	s.stop()
 }
+
+func TestEchoOnSeveralLoops(t *testing.T) {
+	for _, args := range [][]string{{"--loops=0"}, {"--loops=3"}, {"--loops=3", "--spread=least"}, {"--loops=3", "--spread=turns"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			s := startEcho(t, append(args, "--grace=1m")...)
+			var callers []*net.TCPConn
+			for range 9 {
+				c := s.dial()
+				send(t, c, "x")
+				receive(t, c, "x")
+				callers = append(callers, c)
+			}
+			s.signal(syscall.SIGTERM)
+			for _, c := range callers {
+				receiveEnd(t, c)
+				c.Close()
+			}
+			s.wait(0)
+			seen, stopping := map[int]bool{}, 0
+			for _, r := range s.log.records(t) {
+				switch {
+				case r.Msg == "open":
+					seen[r.Conn] = true
+				case r.Msg == "closed" && r.Reason == "stopping":
+					stopping++
+				}
+			}
+			if len(seen) != 9 || stopping != 9 {
+				t.Errorf("the log has %d openings with numbers of their own, and %d ends, want 9 each:\n%s", len(seen), stopping, s.log)
+			}
+		})
+	}
+}
+
+// The loop that hears signals may end before the others.
+func TestEchoOnSeveralLoopsSecondSignal(t *testing.T) {
+	s := startEcho(t, "--loops=2", "--spread=turns", "--grace=1h")
+	a, b := s.dial(), s.dial()
+	for _, c := range []*net.TCPConn{a, b} {
+		send(t, c, "x")
+		receive(t, c, "x")
+	}
+	s.signal(os.Interrupt)
+	receiveEnd(t, a)
+	receiveEnd(t, b)
+	a.Close()
+	s.signal(os.Interrupt)
+	s.wait(statusFailed)
+}
+
+func TestEchoRefusesLessThanNoLoops(t *testing.T) {
+	code, _, errs := status(t, program(t, "echo", "--loops=-1"))
+	if code != statusUsage || !strings.Contains(errs, "--loops") {
+		t.Errorf("status %d: %s", code, errs)
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,6 +20,7 @@ type proxyCmd struct {
 	Listen string `default:"${listen}" placeholder:"ADDR" help:"Where to listen; port 0 takes any that is free (default ${listen}, on every address of this machine)."`
 	To     string `placeholder:"ADDR" help:"Where to connect to for each caller (required). A name is looked up each time."`
 	addressFlags
+	loopFlags
 	ConnectTimeout time.Duration `default:"10s" placeholder:"TIME" help:"How long connecting may take, name lookup included; 0 leaves it to the system (default ${default})."`
 	IdleTimeout    time.Duration `placeholder:"TIME" help:"Reset both sides of a connection on which nothing has moved either way for that long (default: never)."`
 	HighMark       int           `placeholder:"BYTES" help:"Hold at most about so many bytes each way for a side that does not read (default 256 KiB)."`
@@ -46,7 +49,7 @@ func (o *proxyCmd) Validate() error {
 	case o.Network == "unix" && o.Listen == defaultListen:
 		return errors.New("--network=unix needs --listen=PATH")
 	}
-	if err := o.check(o.Listen); err != nil {
+	if err := errors.Join(o.checkLoops(), o.check(o.Listen)); err != nil {
 		return err
 	}
 	return o.check(o.To)
@@ -54,23 +57,25 @@ func (o *proxyCmd) Validate() error {
 
 // Run serves until it is interrupted.
 func (o *proxyCmd) Run(std stdio) error {
-	p := &proxy{proxyCmd: o, log: o.logger(std.err), open: make(map[*bev.Relaying]bool)}
-	// This process is there for its loop and nothing else: nobody minds that
-	// the collector waits for the end of a system call.
-	loop, err := bev.NewLoop(&bev.LoopOptions{Logger: p.log, OwnCore: true})
+	p := &proxy{proxyCmd: o, log: o.logger(std.err), parts: make(map[*bev.Loop]*proxyPart)}
+	runner, loops, err := o.runner(&bev.LoopOptions{Logger: p.log})
 	if err != nil {
 		return err
 	}
-	defer loop.Close()
-	p.loop = loop
+	defer runner.Close()
+	p.runner = runner
+	for _, l := range loops {
+		p.parts[l] = &proxyPart{proxy: p, loop: l, open: make(map[*bev.Relaying]bool)}
+	}
+	p.busy.Store(int32(len(loops)))
 	if err := p.listen(); err != nil {
 		return err
 	}
-	loop.Notify(p.interrupted, os.Interrupt, syscall.SIGTERM)
+	loops[0].Notify(p.interrupted, os.Interrupt, syscall.SIGTERM)
 	if _, err := fmt.Fprintf(std.out, "listening on %v\n", p.listener.Addr()); err != nil {
 		return err
 	}
-	if err := loop.Run(context.Background()); err != nil {
+	if err := runner.Run(context.Background()); err != nil {
 		return err
 	}
 	return p.failed
@@ -81,16 +86,28 @@ func (o *proxyCmd) logger(w io.Writer) *slog.Logger {
 	return e.logger(w)
 }
 
-// proxy is a proxy that runs. All of it belongs to the loop's goroutine.
+// proxy is a proxy that runs.
 type proxy struct {
 	*proxyCmd
 	log      *slog.Logger
-	loop     *bev.Loop
+	runner   bev.Runner
 	listener *bev.Listener
+	parts    map[*bev.Loop]*proxyPart // set before it runs, then constant
+	accepted atomic.Int64
+	stopping atomic.Bool
+	busy     atomic.Int32 // parts that are not drained
+
+	mu     sync.Mutex // guards failed
+	failed error      // of the listener, or the second interrupt's
+}
+
+// proxyPart is what one loop has of it. All of that belongs to the loop's
+// goroutine: both ends of a relay do.
+type proxyPart struct {
+	*proxy
+	loop     *bev.Loop
 	open     map[*bev.Relaying]bool
-	accepted int
-	stopping bool
-	failed   error
+	draining bool
 }
 
 func (p *proxy) listen() error {
@@ -98,11 +115,9 @@ func (p *proxy) listen() error {
 	if err != nil {
 		return cannotListen(p.Listen, err)
 	}
-	p.listener, err = bev.Listen(p.loop, p.Network, addr, p.accept, &bev.ListenOptions{
-		OnError: func(err error) {
-			p.failed = err
-			p.loop.Stop()
-		},
+	p.listener, err = bev.Listen(p.runner, p.Network, addr, p.accept, &bev.ListenOptions{
+		OnError: p.fail,
+		Spread:  p.spread(),
 	})
 	if err != nil {
 		return cannotListen(p.Listen, err)
@@ -110,11 +125,20 @@ func (p *proxy) listen() error {
 	return nil
 }
 
+// fail ends the proxy at once, and says why.
+func (p *proxy) fail(err error) {
+	p.mu.Lock()
+	p.failed = err
+	p.mu.Unlock()
+	p.runner.Stop()
+}
+
 // accept connects a caller to --to. The relay begins at once: it waits for the
 // other end by itself, and resets the caller when there is none.
-func (p *proxy) accept(c *bev.Conn) {
-	p.accepted++
-	log := p.log.With("conn", p.accepted)
+func (p *proxy) accept(c *bev.Conn) { p.parts[c.Loop()].accept(c) }
+
+func (p *proxyPart) accept(c *bev.Conn) {
+	log := p.log.With("conn", p.accepted.Add(1))
 	log.Info("open", "peer", fmt.Sprint(c.RemoteAddr()))
 	to, err := bev.Dial(context.Background(), p.loop, p.Network, p.To, bev.Callbacks{}, &bev.DialOptions{Timeout: p.ConnectTimeout})
 	if err != nil {
@@ -139,52 +163,66 @@ func (p *proxy) accept(c *bev.Conn) {
 }
 
 // done takes leave of a connection.
-func (p *proxy) done(r *bev.Relaying, log *slog.Logger, res bev.RelayResult) {
+func (p *proxyPart) done(r *bev.Relaying, log *slog.Logger, res bev.RelayResult) {
 	delete(p.open, r)
 	args := []any{"received", res.AToB, "sent", res.BToA, "spliced", res.Spliced}
 	level := slog.LevelInfo
-	if res.Err != nil && !p.stopping {
+	if res.Err != nil && !p.stopping.Load() {
 		level = slog.LevelWarn
 	}
 	if res.Err != nil {
 		args = append([]any{"error", res.Err}, args...)
 	}
 	log.Log(context.Background(), level, "closed", args...)
-	if p.stopping && len(p.open) == 0 {
+	if p.draining && len(p.open) == 0 {
 		p.drained()
 	}
 }
 
 // interrupted ends the proxy, in good order the first time.
 func (p *proxy) interrupted(sig os.Signal) {
-	if p.stopping {
-		p.failed = errors.New("interrupted twice: connections that were still open have been cut off")
-		p.loop.Stop()
+	if p.stopping.Swap(true) {
+		p.fail(errors.New("interrupted twice: connections that were still open have been cut off"))
 		return
 	}
-	p.stopping = true
-	p.log.Info("stopping: interrupt again to end at once", "signal", sig.String(), "open", len(p.open), "grace", p.Grace.String())
+	open := p.listener.Stats().Conns
+	p.log.Info("stopping: interrupt again to end at once", "signal", sig.String(), "open", open, "grace", p.Grace.String())
 	// The accepted Conns outlive their Listener. Its Close cannot fail here.
 	_ = p.listener.Close()
+	for l, part := range p.parts {
+		_ = l.Post(part.drain) // it runs
+	}
+}
+
+// drain waits for the relays of one loop, as long as --grace.
+func (p *proxyPart) drain() {
+	p.draining = true
 	if len(p.open) == 0 {
 		p.drained()
 		return
 	}
 	p.loop.AfterFunc(p.Grace, func() {
+		if len(p.open) == 0 {
+			return // just in time
+		}
 		p.log.Warn("time is up: connections cut off", "count", len(p.open))
 		for r := range p.open {
 			_ = r.Close() // it is open, so this cannot fail
 		}
-		p.loop.Stop()
 	})
 }
 
-// drained stops the loop once the last bytes are out: a relay that is over may
-// still have its two ends to close.
-func (p *proxy) drained() {
-	p.loop.Every(5*time.Millisecond, func() {
-		if p.loop.Stats().Conns == 0 {
-			p.loop.Stop()
+// drained waits until the last bytes are out: a relay that is over may still
+// have its two ends to close. The last loop stops them all.
+func (p *proxyPart) drained() {
+	var t *bev.Timer
+	t = p.loop.Every(5*time.Millisecond, func() {
+		if p.loop.Stats().Conns > 0 {
+			return
+		}
+		t.Stop()
+		if p.busy.Add(-1) == 0 {
+			p.runner.Stop()
 		}
 	})
 }

@@ -208,3 +208,47 @@ func TestProxyUsageErrors(t *testing.T) {
 		wantLine(t, "bev "+test.args, errs, test.want)
 	}
 }
+
+// With several loops, a stop waits for the relays of each.
+func TestProxyOnSeveralLoops(t *testing.T) {
+	for _, spread := range []string{"kernel", "least", "turns"} {
+		t.Run(spread, func(t *testing.T) {
+			ln := backend(t)
+			s := startProxy(t, ln, "--loops=3", "--spread="+spread, "--grace=1m")
+			var callers, backs []net.Conn
+			for range 9 {
+				c := s.dial()
+				b := answer(t, ln)
+				send(t, c, "before")
+				receive(t, b, "before")
+				callers, backs = append(callers, c), append(backs, b)
+			}
+			s.signal(syscall.SIGTERM)
+			if r := s.log.await(t, "stopping", func(r record) bool { return strings.HasPrefix(r.Msg, "stopping") }); r.Open != 9 {
+				t.Errorf("stopping says %d are open, want 9", r.Open)
+			}
+			for i, c := range callers {
+				send(t, backs[i], "after")
+				receive(t, c, "after")
+				c.Close()
+				receiveEnd(t, backs[i])
+				backs[i].Close()
+			}
+			s.wait(0)
+		})
+	}
+}
+
+func TestProxyOnSeveralLoopsGraceEnds(t *testing.T) {
+	ln := backend(t)
+	s := startProxy(t, ln, "--loops=2", "--spread=turns", "--grace=0s")
+	for range 4 {
+		s.dial()
+		answer(t, ln)
+	}
+	s.signal(syscall.SIGTERM)
+	s.wait(0)
+	if n := strings.Count(s.log.String(), "time is up"); n != 2 {
+		t.Errorf("%d loops say that connections were cut off, want both:\n%s", n, s.log)
+	}
+}
