@@ -21,6 +21,7 @@ type proxyCmd struct {
 	To     string `placeholder:"ADDR" help:"Where to connect to for each caller (required). A name is looked up each time."`
 	addressFlags
 	loopFlags
+	ToNetwork      string        `name:"to-network" enum:",tcp,tcp4,tcp6,unix" default:"" placeholder:"NAME" help:"Kind of address of --to, where it is not that of --network."`
 	ConnectTimeout time.Duration `default:"10s" placeholder:"TIME" help:"How long connecting may take, name lookup included; 0 leaves it to the system (default ${default})."`
 	IdleTimeout    time.Duration `placeholder:"TIME" help:"Reset both sides of a connection on which nothing has moved either way for that long (default: never)."`
 	HighMark       int           `placeholder:"BYTES" help:"Hold at most about so many bytes each way for a side that does not read (default 256 KiB)."`
@@ -52,7 +53,15 @@ func (o *proxyCmd) Validate() error {
 	if err := errors.Join(o.checkLoops(), o.check(o.Listen)); err != nil {
 		return err
 	}
-	return o.check(o.To)
+	return o.to().check(o.To)
+}
+
+// to is what the address of --to means.
+func (o *proxyCmd) to() addressFlags {
+	if o.ToNetwork != "" {
+		return addressFlags{Network: o.ToNetwork}
+	}
+	return o.addressFlags
 }
 
 // Run serves until it is interrupted.
@@ -140,7 +149,7 @@ func (p *proxy) accept(c *bev.Conn) { p.parts[c.Loop()].accept(c) }
 func (p *proxyPart) accept(c *bev.Conn) {
 	log := p.log.With("conn", p.accepted.Add(1))
 	log.Info("open", "peer", fmt.Sprint(c.RemoteAddr()))
-	to, err := bev.Dial(context.Background(), p.loop, p.Network, p.To, bev.Callbacks{}, &bev.DialOptions{Timeout: p.ConnectTimeout})
+	to, err := bev.Dial(context.Background(), p.loop, p.to().Network, p.To, bev.Callbacks{}, &bev.DialOptions{Timeout: p.ConnectTimeout})
 	if err != nil {
 		log.Warn("closed", "error", err)
 		c.Abort()

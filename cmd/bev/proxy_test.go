@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -70,6 +72,63 @@ func TestProxyRelaysBothWays(t *testing.T) {
 	s.stop()
 }
 
+// From a unix socket to another, and from TCP to one.
+func TestProxyUnix(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "to")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for _, network := range []string{"unix", "tcp"} {
+		args := []string{"--to=" + path, "--to-network=unix"}
+		if network == "unix" {
+			args = []string{"--network=unix", "--listen=" + filepath.Join(t.TempDir(), "from"), "--to=" + path}
+		}
+		s := startServer(t, "proxy", args...)
+		c, err := net.Dial(network, s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		b, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		for _, peer := range []net.Conn{c, b} {
+			if err := peer.SetDeadline(time.Now().Add(limit)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		question := strings.Repeat("question", 1<<17) // so much that some of it is moved in the kernel
+		go io.WriteString(c, question)                // a failure shows below
+		receive(t, b, question)
+		send(t, b, "answer")
+		receive(t, c, "answer")
+		c.Close()
+		receiveEnd(t, b)
+		b.Close()
+		if r := s.log.awaitMsg(t, "closed"); r.Received != len(question) || r.Sent != 6 || r.Error != "" {
+			t.Errorf("from %s: closed says %+v", network, r)
+		}
+		s.stop()
+		if _, err := os.Stat(s.addr); network == "unix" && err == nil {
+			t.Errorf("%s is left behind", s.addr)
+		}
+	}
+}
+
+// A unix socket that nobody listens on any more.
+func TestProxyToNobodyUnix(t *testing.T) {
+	s := startServer(t, "proxy", "--to="+filepath.Join(t.TempDir(), "nobody"), "--to-network=unix")
+	wantReset(t, s)
+	if r := s.log.awaitMsg(t, "closed"); r.Level != "WARN" || !strings.Contains(r.Error, "no such file") {
+		t.Errorf("closed says %+v, want that there is no such file", r)
+	}
+	s.stop()
+}
+
 func TestProxyBulk(t *testing.T) {
 	for _, args := range [][]string{nil, {"--no-splice"}, {"--high-mark=1"}} {
 		ln := backend(t)
@@ -92,19 +151,25 @@ func TestProxyBulk(t *testing.T) {
 	}
 }
 
+// wantReset calls a proxy that cannot serve.
+func wantReset(t *testing.T, s *echoProcess) {
+	t.Helper()
+	// What went wrong may be passed on while this call is still connecting.
+	c, err := net.Dial("tcp", s.addr)
+	if err == nil {
+		defer c.Close()
+		_, err = io.Copy(io.Discard, c)
+	}
+	if !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("a caller who cannot be served was told %v, want a reset", err)
+	}
+}
+
 func TestProxyToNobodyResetsTheCaller(t *testing.T) {
 	ln := backend(t)
 	ln.Close()
 	s := startProxy(t, ln)
-	// The refusal may be passed on while this call is still connecting.
-	if c, err := net.Dial("tcp", s.addr); err == nil {
-		defer c.Close()
-		if _, err := io.Copy(io.Discard, c); err == nil {
-			t.Error("a caller who cannot be served got a clean end")
-		}
-	} else if !errors.Is(err, syscall.ECONNRESET) {
-		t.Error(err)
-	}
+	wantReset(t, s)
 	if r := s.log.awaitMsg(t, "closed"); r.Level != "WARN" || !strings.Contains(r.Error, "refused") {
 		t.Errorf("closed says %+v, want a refusal", r)
 	}
@@ -199,6 +264,8 @@ func TestProxyUsageErrors(t *testing.T) {
 		{"proxy --to :1 --high-mark=-1", "a mark cannot be negative"},
 		{"proxy --to :1 --idle-timeout=-1s", "a time cannot be negative"},
 		{"proxy --to :1 --connect-timeout=-1s", "a time cannot be negative"},
+		{"proxy --to :1 --to-network unix --listen x", `"x" is not an address`},
+		{"proxy --to x --to-network tcp4", `"x" is not an address`},
 		{"proxy --to x --network unix", "--network=unix needs --listen=PATH"},
 	} {
 		status, out, errs := runHere(strings.Fields(test.args)...)
