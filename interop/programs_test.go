@@ -40,7 +40,10 @@ func TestMain(m *testing.M) {
 }
 
 // packages are the Debian packages that the other programs come from.
-var packages = map[string]string{"nc": "netcat-openbsd", "socat": "socat", "strace": "strace", "gcc": "gcc libc6-dev"}
+var packages = map[string]string{
+	"nc": "netcat-openbsd", "socat": "socat", "strace": "strace", "gcc": "gcc libc6-dev",
+	"nginx": "nginx-light", "python3": "python3", "wrk": "wrk", "iperf3": "iperf3", "curl": "curl",
+}
 
 // need returns the path of a program that has to be installed.
 func need(t *testing.T, name string) string {
@@ -60,6 +63,13 @@ func bev(t *testing.T) string {
 		cmd.Dir = filepath.Join("..", "cmd", "bev") // a module of its own
 		return cmd
 	})
+}
+
+// goBuild compiles one of the examples.
+func goBuild(example string) func(to string) *exec.Cmd {
+	return func(to string) *exec.Cmd {
+		return exec.Command("go", "build", "-o", to, filepath.Join("..", "examples", example))
+	}
 }
 
 // onLibevent returns the path of a program in testdata, which it compiles the
@@ -130,13 +140,16 @@ func start(t *testing.T, path string, args ...string) *server {
 		t.Fatal(err)
 	}
 	s.pid = s.cmd.Process.Pid
-	t.Cleanup(func() {
-		if s.cmd.ProcessState == nil {
-			s.cmd.Process.Kill()
-			s.cmd.Wait()
-		}
-	})
+	t.Cleanup(s.kill)
 	return s
+}
+
+// kill ends a server that nobody has stopped.
+func (s *server) kill() {
+	if s.cmd.ProcessState == nil {
+		s.cmd.Process.Kill()
+		s.cmd.Wait()
+	}
 }
 
 // line returns the next line of the server's output.

@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,9 +15,7 @@ import (
 func twins(t *testing.T) map[string]string {
 	return map[string]string{
 		"libevent": onLibevent(t, "twin"),
-		"bev": compiled(t, "twin-in-go", func(to string) *exec.Cmd {
-			return exec.Command("go", "build", "-o", to, filepath.Join("..", "examples", "twin"))
-		}),
+		"bev":      compiled(t, "twin-in-go", goBuild("twin")),
 	}
 }
 
