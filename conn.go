@@ -1,8 +1,6 @@
 package bev
 
 import (
-	"math"
-
 	"github.com/bevgo/bev/buffer"
 	"github.com/bevgo/bev/internal/poll"
 	"github.com/bevgo/bev/internal/timer"
@@ -35,10 +33,8 @@ type Conn struct {
 	owner   buffer.Owner
 	in, out buffer.Buffer
 
-	// Limits, in bytes. A high mark or limit of 0 is none.
-	readMark, writeMark mark
-	outputLimit         int32
-	maxRead, maxWrite   int32
+	rules    *connRules // shared with others, see there
+	readMark mark       // of its own: protocols set it for each message
 
 	// State. See the types of these fields.
 	flags           connFlags
@@ -47,7 +43,6 @@ type Conn struct {
 	peerKind        peerKind // these two: see peerIP; here because there is room
 	peerPort        uint16
 	timer           timer.Node
-	timeouts        timeouts
 	held            uint32 // see memBudget; here because there is room
 	readSince       int64  // these three: see conn_timeout.go
 	writeSince      int64
@@ -118,10 +113,8 @@ func (r Reason) String() string {
 // embeds c and has set c.tr.
 func (c *Conn) init(l *Loop, s *connSettings) {
 	c.loop = l
-	c.readMark, c.writeMark = s.read, s.write
-	c.outputLimit = s.outputLimit
-	c.maxRead, c.maxWrite = s.maxRead, s.maxWrite
-	c.timeouts = s.timeouts
+	c.rules = l.rules.share(&s.rules)
+	c.readMark = s.read
 	c.flags = s.flags
 	if l.budget.max != 0 {
 		c.flags |= flagLimited
@@ -390,76 +383,4 @@ func (c *Conn) Stats() ConnStats {
 		Memory:    c.in.Cap() + c.out.Cap(),
 		Suspended: [2]Reason{c.noRead, c.noWrite},
 	}
-}
-
-// SetMaxSingle bounds the bytes of one read and of one write, before other
-// Conns have their turn. 0 means the default, see [ConnOptions]. Loop only.
-//
-// Libevent: bufferevent_set_max_single_read, bufferevent_set_max_single_write.
-func (c *Conn) SetMaxSingle(read, write int) {
-	c.loop.assertOwner("Conn.SetMaxSingle")
-	c.maxRead, c.maxWrite = maxSingle(read, DefaultMaxSingleRead), maxSingle(write, math.MaxInt32)
-}
-
-// MaxSingle returns the bounds of one read and of one write, in bytes. Loop
-// only.
-//
-// Libevent: bufferevent_get_max_single_read, bufferevent_get_max_single_write.
-func (c *Conn) MaxSingle() (read, write int) {
-	c.loop.assertOwner("Conn.MaxSingle")
-	return int(c.maxRead), int(c.maxWrite)
-}
-
-func maxSingle(n, byDefault int) int32 {
-	if n <= 0 {
-		n = byDefault
-	}
-	return clamp32(n)
-}
-
-// clamp32 stores a size: what does not fit means "as good as unbounded".
-func clamp32(n int) int32 {
-	return int32(min(max(n, 0), math.MaxInt32))
-}
-
-// connSettings are ConnOptions, checked and ready to copy into a Conn.
-type connSettings struct {
-	read, write       mark
-	outputLimit       int32
-	maxRead, maxWrite int32
-	timeouts          timeouts
-	flags             connFlags
-	socket            socketOptions
-}
-
-// settings checks o and fills in the defaults. pause says whether reading
-// waits for Output unless the options say otherwise.
-func settings(o *ConnOptions, pause bool) (*connSettings, error) {
-	var z ConnOptions
-	if o != nil {
-		z = *o
-	}
-	s := &connSettings{
-		maxRead:  maxSingle(z.MaxSingleRead, DefaultMaxSingleRead),
-		maxWrite: maxSingle(z.MaxSingleWrite, math.MaxInt32),
-		timeouts: timeouts{read: clockTime(z.ReadTimeout), write: clockTime(z.WriteTimeout), idle: clockTime(z.IdleTimeout)},
-		socket:   newSocketOptions(&z),
-	}
-	if err := s.setMarks(&z); err != nil {
-		return nil, err
-	}
-	if z.OutputLimit == 0 {
-		z.OutputLimit = DefaultOutputLimit
-	}
-	s.outputLimit = clamp32(z.OutputLimit)
-	if z.DeferCallbacks {
-		s.flags |= flagDefer
-	}
-	if z.KeepOpen {
-		s.flags |= flagKeepOpen
-	}
-	if (pause || z.PauseReadOnOutput) && s.write.high > 0 {
-		s.flags |= flagPause
-	}
-	return s, nil
 }

@@ -287,7 +287,7 @@ func (c *Conn) runDeferred() {
 	if p&pendRead != 0 && c.alive() && (force || c.readMark.allows(c.in.Len())) {
 		c.callRead()
 	}
-	if p&pendWrite != 0 && c.alive() && (force || c.writeMark.permits(c.out.Len())) {
+	if p&pendWrite != 0 && c.alive() && (force || c.rules.writeMark.permits(c.out.Len())) {
 		c.callWrite()
 	}
 	if p&pendEvent != 0 && c.alive() && c.rare.what != 0 {
@@ -316,7 +316,7 @@ func (c *Conn) Trigger(dir Dir, flags TriggerFlags) {
 	if dir&Reading != 0 && (p != 0 || c.readMark.allows(c.in.Len())) {
 		p |= pendRead
 	}
-	if dir&Writing != 0 && (p&pendForce != 0 || c.writeMark.permits(c.out.Len())) {
+	if dir&Writing != 0 && (p&pendForce != 0 || c.rules.writeMark.permits(c.out.Len())) {
 		p |= pendWrite
 	}
 	if p&(pendRead|pendWrite) != 0 {

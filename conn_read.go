@@ -46,7 +46,7 @@ func (c *Conn) readTurn() {
 // are limits that others use up too, a RateGroup's and the memory budget:
 // reading is suspended where the high mark leaves no room.
 func (c *Conn) readBudget() int {
-	n := int(c.maxRead)
+	n := int(c.rules.maxRead)
 	if c.readMark.high > 0 && c.flags&flagLinger == 0 {
 		n = min(n, int(c.readMark.high)-c.in.Len())
 	}

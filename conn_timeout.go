@@ -34,7 +34,9 @@ type timeouts struct {
 // Libevent: bufferevent_set_timeouts.
 func (c *Conn) SetTimeouts(read, write time.Duration) {
 	c.loop.assertOwner("Conn.SetTimeouts")
-	c.timeouts.read, c.timeouts.write = clockTime(read), clockTime(write)
+	r := *c.rules
+	r.timeouts.read, r.timeouts.write = clockTime(read), clockTime(write)
+	c.setRules(r)
 	c.readSince = c.loop.clock()
 	if c.out.Len() > 0 {
 		c.writeSince = c.readSince
@@ -45,7 +47,7 @@ func (c *Conn) SetTimeouts(read, write time.Duration) {
 // Timeouts returns the read and write timeouts, 0 for none. Loop only.
 func (c *Conn) Timeouts() (read, write time.Duration) {
 	c.loop.assertOwner("Conn.Timeouts")
-	return duration(c.timeouts.read), duration(c.timeouts.write)
+	return duration(c.rules.timeouts.read), duration(c.rules.timeouts.write)
 }
 
 // SetIdleTimeout sets how long the Conn may go without a byte in either
@@ -54,7 +56,9 @@ func (c *Conn) Timeouts() (read, write time.Duration) {
 // Loop only.
 func (c *Conn) SetIdleTimeout(d time.Duration) {
 	c.loop.assertOwner("Conn.SetIdleTimeout")
-	c.timeouts.idle = clockTime(d)
+	r := *c.rules
+	r.timeouts.idle = clockTime(d)
+	c.setRules(r)
 	c.ioSince = c.loop.clock()
 	c.armTimer()
 }
@@ -62,7 +66,7 @@ func (c *Conn) SetIdleTimeout(d time.Duration) {
 // IdleTimeout returns the idle timeout, 0 for none. Loop only.
 func (c *Conn) IdleTimeout() time.Duration {
 	c.loop.assertOwner("Conn.IdleTimeout")
-	return duration(c.timeouts.idle)
+	return duration(c.rules.timeouts.idle)
 }
 
 func clockTime(d time.Duration) uint32 {
@@ -84,24 +88,24 @@ const never = math.MaxInt64
 // The ends of the clocks, never for one that does not run.
 
 func (c *Conn) readEnd() int64 {
-	if c.timeouts.read == 0 || c.noRead != 0 {
+	if c.rules.timeouts.read == 0 || c.noRead != 0 {
 		return never
 	}
-	return c.readSince + int64(duration(c.timeouts.read))
+	return c.readSince + int64(duration(c.rules.timeouts.read))
 }
 
 func (c *Conn) writeEnd() int64 {
-	if c.timeouts.write == 0 || c.noWrite != 0 || c.writeSince == 0 {
+	if c.rules.timeouts.write == 0 || c.noWrite != 0 || c.writeSince == 0 {
 		return never
 	}
-	return c.writeSince + int64(duration(c.timeouts.write))
+	return c.writeSince + int64(duration(c.rules.timeouts.write))
 }
 
 func (c *Conn) idleEnd() int64 {
-	if c.timeouts.idle == 0 || c.ioSince == never {
+	if c.rules.timeouts.idle == 0 || c.ioSince == never {
 		return never
 	}
-	return c.ioSince + int64(duration(c.timeouts.idle))
+	return c.ioSince + int64(duration(c.rules.timeouts.idle))
 }
 
 func (c *Conn) nextEnd() int64 {

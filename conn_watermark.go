@@ -55,7 +55,7 @@ func (c *Conn) SetWatermark(dir Dir, w Watermark) error {
 		c.inputChanged()
 	}
 	if dir&Writing != 0 {
-		c.writeMark = m
+		c.setWriteMark(m)
 		c.outputFell()
 		c.checkOutputMark()
 	}
@@ -69,9 +69,15 @@ func (c *Conn) Watermark(dir Dir) Watermark {
 	c.loop.assertOwner("Conn.Watermark")
 	m := c.readMark
 	if dir == Writing {
-		m = c.writeMark
+		m = c.rules.writeMark
 	}
 	return Watermark{Low: int(m.low), High: int(m.high)}
+}
+
+func (c *Conn) setWriteMark(m mark) {
+	r := *c.rules
+	r.writeMark = m
+	c.setRules(r)
 }
 
 func newMark(dir Dir, w Watermark) (mark, error) {
@@ -101,7 +107,7 @@ func (s *connSettings) setMarks(o *ConnOptions) (err error) {
 	if s.read, err = newMark(Reading, rw); err != nil {
 		return err
 	}
-	s.write, err = newMark(Writing, ww)
+	s.rules.writeMark, err = newMark(Writing, ww)
 	return err
 }
 
@@ -131,7 +137,7 @@ func (c *Conn) checkInputLimit() {
 // checkOutputMark suspends reading while Output is at its high mark, so that
 // a peer who sends and does not read is not served out of memory.
 func (c *Conn) checkOutputMark() {
-	if c.flags&flagPause != 0 && c.flags&flagLinger == 0 && c.writeMark.full(c.out.Len()) {
+	if c.flags&flagPause != 0 && c.flags&flagLinger == 0 && c.rules.writeMark.full(c.out.Len()) {
 		c.noRead |= ReasonOutputFull
 	}
 }
@@ -142,11 +148,11 @@ func (c *Conn) outputFell() {
 	if c.noRead&ReasonOutputFull == 0 {
 		return
 	}
-	low := int(c.writeMark.low)
+	low := int(c.rules.writeMark.low)
 	if low == 0 {
-		low = int(c.writeMark.high) / 4
+		low = int(c.rules.writeMark.high) / 4
 	}
-	if c.writeMark.high == 0 || c.out.Len() <= low {
+	if c.rules.writeMark.high == 0 || c.out.Len() <= low {
 		c.resume(Reading, ReasonOutputFull)
 	}
 }

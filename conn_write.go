@@ -54,7 +54,7 @@ func (c *Conn) mayWrite(n int) error {
 		return errWriteShut
 	case c.noWrite&ReasonEnded != 0:
 		return errWriteEnded
-	case c.outputLimit > 0 && n > 0 && c.out.Len()+c.onTheWay()+n > int(c.outputLimit):
+	case c.rules.outputLimit > 0 && n > 0 && c.out.Len()+c.onTheWay()+n > int(c.rules.outputLimit):
 		return ErrOutputFull
 	}
 	return nil
@@ -64,14 +64,20 @@ func (c *Conn) mayWrite(n int) error {
 // less means none. What is in Output already stays. Loop only.
 func (c *Conn) SetOutputLimit(n int) {
 	c.loop.assertOwner("Conn.SetOutputLimit")
-	c.outputLimit = clamp32(n)
+	c.limitOutput(n)
 	c.shareOutput()
+}
+
+func (c *Conn) limitOutput(n int) {
+	r := *c.rules
+	r.outputLimit = clamp32(n)
+	c.setRules(r)
 }
 
 // OutputLimit returns the bound of Output in bytes, 0 for none. Loop only.
 func (c *Conn) OutputLimit() int {
 	c.loop.assertOwner("Conn.OutputLimit")
-	return int(c.outputLimit)
+	return int(c.rules.outputLimit)
 }
 
 // queueDirty has the loop flush the Conn at the end of the tick.
@@ -128,7 +134,7 @@ func (c *Conn) flush() {
 // writeBudget is how many bytes this turn may write. It is above 0 unless
 // others have used up what its RateGroup had.
 func (c *Conn) writeBudget() int {
-	n := int(c.maxWrite)
+	n := int(c.rules.maxWrite)
 	if c.flags&flagLimited != 0 {
 		n = c.limit(Writing, n)
 	}
@@ -139,7 +145,7 @@ func (c *Conn) writeBudget() int {
 func (c *Conn) sent(n int) {
 	c.accountSent(n)
 	c.outputFell()
-	if c.writeMark.permits(c.out.Len()) && c.flags&flagLinger == 0 {
+	if c.rules.writeMark.permits(c.out.Len()) && c.flags&flagLinger == 0 {
 		c.dueWrite()
 	}
 }
@@ -159,7 +165,7 @@ func (c *Conn) accountSent(n int) {
 // startWriteClock runs once for each stretch of time in which Output is not
 // empty: the Output that goes out whole never comes here.
 func (c *Conn) startWriteClock() {
-	if c.timeouts.write == 0 {
+	if c.rules.timeouts.write == 0 {
 		return
 	}
 	if c.writeSince == 0 {

@@ -108,9 +108,9 @@ func NewFilter(under *Conn, f Filter, o *ConnOptions) (*Conn, error) {
 	under.flags &^= flagPause
 	under.cb = Callbacks{Read: c.underRead, Write: c.underWrite, Event: c.underEvent}
 	under.readMark.low = 0
-	if under.writeMark.low == 0 {
+	if m := under.rules.writeMark; m.low == 0 {
 		// Out should go on while the kernel still has something to send.
-		under.writeMark.low = under.writeMark.high / 4
+		under.setWriteMark(mark{low: m.high / 4, high: m.high})
 	}
 	under.suspend(Reading, ReasonFilter)
 	under.resume(Both, ReasonDisabled)

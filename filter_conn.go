@@ -155,10 +155,11 @@ func (f *filterConn) run(dir Dir, mode FlushMode, userRoom int) error {
 // belowRoom is how much the Conn below takes before it is at its high mark.
 func (f *filterConn) belowRoom() int {
 	u := f.under
-	if u.writeMark.high == 0 {
+	high := int(u.rules.writeMark.high)
+	if high == 0 {
 		return math.MaxInt
 	}
-	return max(int(u.writeMark.high)-u.out.Len(), 0)
+	return max(high-u.out.Len(), 0)
 }
 
 func (f *filterConn) more(dir Dir) bool {

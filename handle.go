@@ -70,7 +70,7 @@ func (c *Conn) shared() *handle {
 func (c *Conn) shareOutput() {
 	if h := c.shared(); h != nil {
 		h.output.Store(int64(c.out.Len()))
-		h.limit.Store(int64(c.outputLimit))
+		h.limit.Store(int64(c.rules.outputLimit))
 	}
 }
 

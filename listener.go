@@ -83,6 +83,7 @@ func listen(on Runner, network, addr string, accept func(c *Conn), o *ListenOpti
 		return nil, err
 	}
 	ln := &Listener{accept: accept, settings: s, onError: z.OnError, onClosed: onClosed, spread: z.Spread, pick: z.Pick}
+	s.rules.from = ln
 	ln.paused.Store(z.Paused)
 	ln.limit(z.MaxConns, z.MaxAcceptRate)
 	for _, l := range on.members() {

@@ -154,7 +154,6 @@ func (a *acceptor) acceptTurn() {
 // welcome makes a Conn of an accepted socket. It has been counted already.
 func (a *acceptor) welcome(fd int, addr sys.Addr) {
 	c := newSocketConn(a.loop, fd, a.ln.settings)
-	c.from = a.ln
 	c.setPeer(addr.AddrPort())
 	// Until accept has returned, nothing of the Conn may run or be sent.
 	c.noRead |= ReasonConnecting

@@ -190,8 +190,8 @@ func (l *Loop) full() bool { return l.opts.MaxConns > 0 && int(l.sockets.Load())
 func (s *socketConn) left() {
 	l := s.loop
 	l.sockets.Add(-1)
-	if s.from != nil {
-		s.from.leave(l)
+	if ln := s.rules.from; ln != nil {
+		ln.leave(l)
 	}
 	l.relieve()
 }

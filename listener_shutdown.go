@@ -288,7 +288,7 @@ func (l *Loop) conns(ln *Listener) []*Conn {
 			above[under] = c
 			// The Shutdown is for all of it: nobody is left to get under back.
 			c.flags &^= flagKeepOpen
-		} else if sc, ok := c.tr.(*socketConn); ln == nil || ok && sc.from == ln {
+		} else if sc, ok := c.tr.(*socketConn); ln == nil || ok && sc.rules.from == ln {
 			found = append(found, c)
 		}
 	})

@@ -51,6 +51,7 @@ type Loop struct {
 	timers   timer.Heap[expirer]
 	scratch  *buffer.Scratch // what every Conn reads into
 	pool     *buffer.Pool
+	rules    ruleBook // of its Conns
 	work     workQueues
 	step     step   // where in the tick we are, so that a panic resumes there
 	current  victim // what a panic in this moment would be charged to

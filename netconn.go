@@ -159,15 +159,17 @@ func (n *netConn) setMarks() {
 	if c.readMark.high > 0 && c.flags&flagUnchosen == 0 {
 		n.readHigh = int(c.readMark.high)
 	}
-	if c.writeMark.high > 0 {
-		n.writeHigh = int(c.writeMark.high)
+	mine := c.rules.writeMark
+	if mine.high > 0 {
+		n.writeHigh = int(mine.high)
 	}
 	n.readLow, n.writeLow = n.readHigh/2, n.writeHigh/4
-	if low := int(c.writeMark.low); low > 0 {
+	if low := int(mine.low); low > 0 {
 		n.writeLow = min(low, n.writeHigh-1)
 	}
 	c.flags &^= flagUnchosen | flagPause
-	c.readMark, c.writeMark = mark{}, mark{low: clamp32(n.writeLow)}
+	c.readMark = mark{}
+	c.setWriteMark(mark{low: clamp32(n.writeLow)})
 }
 
 // setAddrs notes the addresses, which are asked for when the Conn is closed,

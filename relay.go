@@ -138,8 +138,8 @@ func (h *relayHalf) couple(idle time.Duration, drained func(*Conn)) {
 	c.cb = Callbacks{Read: h.read, Write: drained, Event: h.event}
 	c.flags &^= flagUnchosen | flagPause
 	c.readMark = mark{}
-	c.writeMark = mark{low: clamp32(h.r.high / 2)}
-	c.outputLimit = 0
+	c.setWriteMark(mark{low: clamp32(h.r.high / 2)})
+	c.limitOutput(0)
 	c.SetIdleTimeout(idle)
 	c.inputChanged()
 	c.resume(Reading, ReasonDisabled|ReasonOutputFull)

@@ -24,8 +24,7 @@ import (
 type socketConn struct {
 	Conn
 	token poll.Token
-	from  *Listener // that accepted it, nil for none
-	fd    int32     // -1: none
+	fd    int32 // -1: none
 	state socketState
 }
 
