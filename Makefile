@@ -70,10 +70,13 @@ bench: ## Benchmarks of every module: BENCH=pattern COUNT=10
 bench-buffer: ## The buffer beside C libevent's evbuffer and peers, as a table. Needs libevent-dev and gcc.
 	cd bench && $(GO) run ./buffer
 
+attacks: ## bev flood against bev and its peers, as a table, five minutes. Linux; needs libevent-dev and gcc.
+	cd bench && $(GO) run ./attacks
+
 cover: ## Coverage of the root module; leaves coverage.out for go tool cover -html.
 	$(GO) test -coverpkg=./... -coverprofile=coverage.out ./... && $(GO) tool cover -func=coverage.out | tail -1
 
 ci: ## All that CI runs, in its order. Installs Debian packages that are missing.
 	.ci/run
 
-.PHONY: help build fmt fmt-check vet lint tidy tidy-check generate test race invariants interop conformance standalone cross fuzz bench bench-buffer cover ci
+.PHONY: help build fmt fmt-check vet lint tidy tidy-check generate test race invariants interop conformance standalone cross fuzz bench bench-buffer attacks cover ci

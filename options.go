@@ -82,6 +82,10 @@ type LoopOptions struct {
 	// socket buffers are; ReadBuffer, and up to 1 MiB that the Loop keeps for
 	// the next burst; and whatever Filters and the program keep themselves.
 	//
+	// Resident memory grows by up to a quarter more than is counted, for what
+	// the allocator keeps in reserve, and by what the collector has not
+	// collected yet (GOGC, GOMEMLIMIT).
+	//
 	// A Conn that waits for memory has no read timeout; IdleTimeout ends the
 	// wait of those whose bytes nobody will ever take. The Loops of a
 	// LoopGroup share one budget: it may be passed by one read for each Loop

@@ -256,16 +256,21 @@ func (f *flood) reset(c *bev.Conn) {
 
 // loopbackSource is the address to dial loopback from, the i-th time: one
 // address has not enough ports for very many connections, so it is 127.1.0.1
-// and up, 20 000 ports each. Other servers are dialled from anywhere: "".
+// and up, 20 000 ports each (portsPerSource). Other servers are dialled from anywhere: "".
 func loopbackSource(to string, i int) string {
 	host, _, err := net.SplitHostPort(to)
 	ip, ipErr := netip.ParseAddr(host)
 	if err != nil || ipErr != nil || !ip.Is4() || !ip.IsLoopback() {
 		return ""
 	}
-	k := i / 20000 % (250 * 250)
+	k := i % loopbackSources / portsPerSource
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 1, byte(k / 250), byte(k%250) + 1}), 0).String()
 }
+
+const (
+	portsPerSource  = 20000
+	loopbackSources = 250 * 250 * portsPerSource // ports there are in all
+)
 
 func text(err error) string {
 	if err == nil {

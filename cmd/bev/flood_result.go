@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -137,7 +138,7 @@ type bystander struct {
 // newBystander connects and has its first echo. A server that does not answer
 // need not be an echo server: then it is only not told how it serves others.
 func newBystander(o *floodTarget) (*bystander, error) {
-	c, err := net.DialTimeout(o.Network, o.Addr, patience)
+	c, err := honestDial(o)
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +151,16 @@ func newBystander(o *floodTarget) (*bystander, error) {
 	})
 	go b.run(quit)
 	return b, nil
+}
+
+// honestDial connects from an address of loopback that no attacker uses: want
+// of ports must not look like a server that does not serve.
+func honestDial(o *floodTarget) (net.Conn, error) {
+	d := net.Dialer{Timeout: patience}
+	if from := loopbackSource(o.Addr, loopbackSources-1); from != "" {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from))
+	}
+	return d.Dial(o.Network, o.Addr)
 }
 
 // patience is how long an echo may take before the server counts as one that
@@ -194,7 +205,7 @@ func echoByte(c net.Conn) (time.Duration, error) {
 func (b *bystander) report(r *floodResult) {
 	r.Echoes, r.Slowest, r.Trouble = b.echoes, ms(b.slowest), text(b.trouble)
 	start := time.Now()
-	c, err := net.DialTimeout(b.o.Network, b.o.Addr, patience)
+	c, err := honestDial(b.o)
 	if err == nil {
 		defer c.Close()
 		_, err = echoByte(c)
