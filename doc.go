@@ -32,6 +32,11 @@
 // with -race or the tag "invariants", a Loop-only method on another goroutine
 // panics.
 //
+// For more than one core, make a [LoopGroup] and give it to [Listen] and [Dial]
+// instead: each Conn belongs to one of its Loops, and what has been said holds
+// for that one. Only what Conns share is looked at by several goroutines then,
+// the accept function first of all: lock it, or keep one for each [Conn.Loop].
+//
 // # Ownership of bytes
 //
 // Write copies; WriteBuffer and buffer.Buffer.Move take over whole segments

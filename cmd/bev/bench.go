@@ -23,8 +23,13 @@ type benchCmd struct {
 	Idle  benchIdle  `cmd:"" help:"Hold very many connections, and echo on some of them."`
 	Flood benchFlood `cmd:"" help:"Send and never read: what does the server do?"`
 	Slow  benchSlow  `cmd:"" help:"Send without end and read slowly: what does the server hold?"`
+	Pairs benchPairs `cmd:"" help:"Hold very many connections in one process, without descriptors."`
 	Half  benchHalf  `cmd:"" help:"Send much, end the sending, and read only then."`
 	Proxy benchProxy `cmd:"" help:"Send through a proxy, and be the server behind it, too."`
+
+	// The processes of "bev bench idle".
+	Serve benchServe `cmd:"" hidden:""`
+	Hold  benchHold  `cmd:"" hidden:""`
 }
 
 // benchTarget is what all loads have in common.
@@ -59,6 +64,21 @@ type benchResult struct {
 	KernelBytes  float64 `json:"kernel_bytes_per_conn,omitempty"`
 	ConnectRate  float64 `json:"connects_per_sec,omitempty"`
 	CloseSeconds float64 `json:"close_seconds,omitempty"`
+	Clients      int     `json:"clients,omitempty"` // processes of the load
+
+	// How long the server's collector stopped the world, and how often.
+	GCPauses   uint64  `json:"gc_pauses,omitempty"`
+	GCPauseP50 float64 `json:"gc_pause_p50_us,omitempty"`
+	GCPauseP99 float64 `json:"gc_pause_p99_us,omitempty"`
+	GCPauseMax float64 `json:"gc_pause_max_us,omitempty"`
+
+	GCMillis float64 `json:"gc_ms,omitempty"` // of one collection, most of it beside the loop
+
+	// Of pairs: how long a call from elsewhere waited for the loop, which is at
+	// least as long as a tick.
+	DelayP50 float64 `json:"loop_delay_p50_us,omitempty"`
+	DelayP99 float64 `json:"loop_delay_p99_us,omitempty"`
+	DelayMax float64 `json:"loop_delay_max_us,omitempty"`
 
 	Sent       int64   `json:"bytes_sent,omitempty"`
 	Received   int64   `json:"bytes_received,omitempty"`
@@ -90,9 +110,18 @@ func (r *benchResult) print(w io.Writer, asJSON bool) error {
 	row("latency p99.9, µs", "%.0f", r.P999)
 	row("connections", "%.0f", float64(r.Conns))
 	row("server memory, B/conn", "%.0f", r.BytesPerConn)
-	row("kernel memory, B/conn", "%.0f", r.KernelBytes)
+	row("kernel memory, B/conn", "%.0f", r.KernelBytes) // both ends
 	row("connects a second", "%.0f", r.ConnectRate)
 	row("seconds to close all", "%.2f", r.CloseSeconds)
+	row("client processes", "%.0f", float64(r.Clients))
+	row("GC pauses", "%.0f", float64(r.GCPauses))
+	row("GC pause p50, µs", "%.0f", r.GCPauseP50)
+	row("GC pause p99, µs", "%.0f", r.GCPauseP99)
+	row("longest GC pause, µs", "%.0f", r.GCPauseMax)
+	row("one collection, ms", "%.1f", r.GCMillis)
+	row("wait for the loop p50, µs", "%.0f", r.DelayP50)
+	row("wait for the loop p99, µs", "%.0f", r.DelayP99)
+	row("longest of them, µs", "%.0f", r.DelayMax)
 	row("bytes sent", "%.0f", float64(r.Sent))
 	row("bytes received", "%.0f", float64(r.Received))
 	row("server memory grew, MiB", "%.1f", r.GrowthMiB)

@@ -1,163 +1,280 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strconv"
 	"time"
 
-	"github.com/bevgo/bev"
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// benchIdle holds very many connections. It dials from many addresses of the
-// loopback network, because one address has not enough ports, and raises the
-// limit on descriptors as far as it may.
+// benchIdle holds very many connections: what does one cost that does nothing,
+// and what do they cost those that do something?
+//
+// It dials from many addresses of the loopback network, because one address has
+// not enough ports, and from as many processes as their limits on descriptors
+// ask for. The server is one more, unless another is named.
 type benchIdle struct {
-	benchTarget
-	Conns  int           `default:"10000" help:"Connections to hold."`
-	Active int           `default:"0" help:"How many of them echo 64 bytes, again and again."`
-	Hold   time.Duration `default:"2s" help:"How long to hold them."`
-	Dials  int           `default:"256" help:"How many to open at a time."`
+	Addr    string        `arg:"" optional:"" help:"The server: HOST:PORT, or the path of a unix socket with --network unix. None starts one."`
+	Network string        `default:"tcp" enum:"tcp,unix" help:"tcp or unix."`
+	PID     int           `name:"pid" placeholder:"N" help:"The server's process, for its memory."`
+	JSON    bool          `name:"json" help:"Print one line of JSON instead of a table."`
+	Conns   int           `default:"10000" help:"Connections to hold (default ${default})."`
+	Active  int           `default:"-1" help:"How many of them echo 64 bytes, again and again; -1 for one in a hundred."`
+	Every   time.Duration `default:"100ms" help:"How often each of those does (default ${default})."`
+	Hold    time.Duration `default:"2s" help:"How long to hold them (default ${default})."`
+	Dials   int           `default:"256" help:"How many to open at a time (default ${default})."`
+	Clients int           `default:"0" help:"Processes to dial from; 0 for as many as descriptors ask for."`
+	Timeout time.Duration `default:"1h" help:"The timeouts that are armed on each connection."`
+	loopFlags
 }
 
 // Validate is called by kong.
 func (b *benchIdle) Validate() error {
-	if b.Conns < 1 || b.Active < 0 || b.Active > b.Conns || b.Dials < 1 {
-		return errors.New("--conns and --dials must be above 0, --active from 0 to --conns")
+	if b.Conns < 1 || b.Dials < 1 || b.Active > b.Conns || b.Clients < 0 || b.Every <= 0 || b.Timeout <= 0 {
+		return errors.New("--conns, --dials, --every and --timeout must be above 0, --active at most --conns")
 	}
-	return nil
+	if b.Addr == "" && b.PID != 0 {
+		return errors.New("--pid is for a server that is named, too")
+	}
+	return b.checkLoops()
 }
 
-// idleLoad is the load under way.
-type idleLoad struct {
-	b       *benchIdle
-	loop    *bev.Loop
-	conns   []*bev.Conn
-	opening int
-	ops     int64
-	closing bool
-	failed  error
-	out     *os.File // of the progress line, nil for none
+// spareDescriptors are for all that is not one of the connections.
+const spareDescriptors = 64
+
+var selfPID = os.Getpid()
+
+// idleRun is one that is under way.
+type idleRun struct {
+	*benchIdle
+	server  *child // nil for somebody else's
+	clients []*child
+	bar     *progress
+	result  benchResult
 }
 
 // Run is called by kong.
 func (b *benchIdle) Run(std stdio) error {
-	if err := raiseLimit(b.Conns + 64); err != nil {
-		return err
+	r := &idleRun{benchIdle: b, bar: newProgress(std.err)}
+	if r.Active < 0 {
+		r.Active = max(r.Conns/100, 1)
 	}
-	loop, err := bev.NewLoop(nil)
-	if err != nil {
-		return err
+	defer func() {
+		r.bar.clear()
+		for _, c := range r.clients {
+			c.end()
+		}
+		if r.server != nil {
+			r.server.end()
+		}
+	}()
+	if r.Addr == "" {
+		if err := r.startServer(std.err); err != nil {
+			return err
+		}
 	}
-	defer loop.Close()
-	l := &idleLoad{b: b, loop: loop}
-	if f, ok := std.err.(*os.File); ok && isTerminal(f) {
-		l.out = f
+	for _, step := range []func() error{func() error { return r.open(std.err) }, r.hold, r.close} {
+		if err := step(); err != nil {
+			return err
+		}
 	}
-	r, err := l.run()
-	if err != nil {
-		return err
-	}
-	return r.print(std.out, b.JSON)
+	r.bar.clear()
+	return r.result.print(std.out, b.JSON)
 }
 
-func (l *idleLoad) run() (*benchResult, error) {
-	before, err := memory(l.b.PID)
+func (r *idleRun) startServer(stderr io.Writer) (err error) {
+	r.server, err = startChild(stderr, "serve", "--loops", strconv.Itoa(r.Loops), "--spread", r.Spread,
+		"--conns", strconv.Itoa(r.Conns), "--timeout", r.Timeout.String())
 	if err != nil {
-		return nil, err
+		return err
+	}
+	n, err := r.server.hear("listening", nil)
+	if err != nil {
+		return fmt.Errorf("the server: %w", err)
+	}
+	r.Addr, r.PID = n.Addr, r.server.cmd.Process.Pid
+	_, err = r.server.ask("free", "stats")
+	return err
+}
+
+// open has the clients open their connections, and measures the memory of those
+// that do nothing yet.
+func (r *idleRun) open(stderr io.Writer) error {
+	before, err := memory(r.PID)
+	if err != nil {
+		return err
 	}
 	kernel := kernelMemory()
 	start := time.Now()
-	l.more()
-	if err := l.until("opening"); err != nil {
-		return nil, err
-	}
-	r := &benchResult{Conns: len(l.conns), ConnectRate: float64(len(l.conns)) / time.Since(start).Seconds()}
-	for _, c := range l.conns[:l.b.Active] {
-		c.Enable(bev.Reading)
-		c.Write(make([]byte, 64))
-	}
-	l.loop.AfterFunc(l.b.Hold, l.loop.Stop)
-	if err := l.until("holding"); err != nil {
-		return nil, err
-	}
-	r.Ops, r.OpsPerSec = l.ops, float64(l.ops)/l.b.Hold.Seconds()
-	after, err := memory(l.b.PID)
-	if err != nil {
-		return nil, err
-	}
-	n := float64(len(l.conns))
-	if l.b.PID != 0 {
-		r.BytesPerConn = float64(after-before) / n
-	}
-	r.KernelBytes = float64(kernelMemory()-kernel) / n
-	start = time.Now()
-	l.closing = true
-	for _, c := range l.conns {
-		c.Close()
-	}
-	r.CloseSeconds = time.Since(start).Seconds()
-	return r, nil
-}
-
-// until runs the loop, with a line that says how far it is.
-func (l *idleLoad) until(what string) error {
-	if l.out != nil {
-		t := l.loop.Every(100*time.Millisecond, func() {
-			fmt.Fprintf(l.out, "\r%s: %d of %d connections, %d echoes ", what, len(l.conns), l.b.Conns, l.ops)
-		})
-		defer func() { t.Stop(); fmt.Fprint(l.out, "\r\x1b[K") }()
-	}
-	if err := l.loop.Run(context.Background()); err != nil {
+	if err := r.startClients(stderr); err != nil {
 		return err
 	}
-	return l.failed
+	if err := r.each("opening", "opened", nil); err != nil {
+		return err
+	}
+	res := &r.result
+	res.Conns, res.Clients = r.Conns, len(r.clients)
+	res.ConnectRate = float64(r.Conns) / time.Since(start).Seconds()
+	if err := r.settled(r.Conns); err != nil {
+		return err
+	}
+	after, err := memory(r.PID)
+	if err != nil {
+		return err
+	}
+	if r.PID != 0 {
+		res.BytesPerConn = float64(after-before) / float64(r.Conns)
+	}
+	res.KernelBytes = float64(kernelMemory()-kernel) / float64(r.Conns)
+	return nil
 }
 
-// more keeps some dials under way until there are enough connections.
-func (l *idleLoad) more() {
-	for l.opening < l.b.Dials && l.opening+len(l.conns) < l.b.Conns && l.failed == nil {
-		l.opening++
-		o := &bev.DialOptions{LocalAddr: loopbackSource(l.b.Addr, l.opening+len(l.conns))}
-		cb := bev.Callbacks{Read: l.read, Event: l.event}
-		if _, err := bev.Dial(context.Background(), l.loop, l.b.Network, l.b.Addr, cb, o); err != nil {
-			l.fail(err)
+// settled waits until our server has that many connections, and has given
+// back what it does not use.
+func (r *idleRun) settled(conns int) error {
+	if r.server == nil {
+		return nil
+	}
+	for {
+		n, err := r.server.ask("count", "stats")
+		if err != nil {
+			return err
+		}
+		if n.Conns == conns {
+			break
 		}
 	}
+	_, err := r.server.ask("free", "stats")
+	return err
 }
 
-func (l *idleLoad) event(c *bev.Conn, what bev.Event, err error) {
-	switch {
-	case l.closing:
-	case what == bev.EventConnected:
-		l.opening--
-		l.conns = append(l.conns, c)
-		if len(l.conns) == l.b.Conns {
-			l.loop.Stop()
+// startClients starts as many as are needed, each with its part.
+func (r *idleRun) startClients(stderr io.Writer) error {
+	most, err := descriptorLimit()
+	if err != nil {
+		return err
+	}
+	most = max(most-spareDescriptors, 1)
+	n := max(r.Clients, (r.Conns+most-1)/most)
+	for i := range n {
+		from, to := r.Conns*i/n, r.Conns*(i+1)/n
+		active := r.Active*(i+1)/n - r.Active*i/n
+		c, err := startChild(stderr, "hold", r.Addr, "--network", r.Network, "--conns", strconv.Itoa(to-from), "--from", strconv.Itoa(from),
+			"--active", strconv.Itoa(min(active, to-from)), "--every", r.Every.String(), "--dials", strconv.Itoa(max(r.Dials/n, 1)), "--timeout", r.Timeout.String())
+		if err != nil {
+			return err
 		}
-		l.more()
-	default:
-		l.fail(fmt.Errorf("after %d connections: %w", len(l.conns), err))
+		r.clients = append(r.clients, c)
 	}
+	return nil
 }
 
-func (l *idleLoad) read(c *bev.Conn) {
-	if c.Input().Len() >= 64 {
-		l.ops++
-		c.WriteBuffer(c.Input())
+// each waits until all clients have said event, and shows meanwhile how far
+// they are.
+func (r *idleRun) each(what, event string, f func(news)) error {
+	for _, c := range r.clients {
+		n, err := c.hear(event, func() { r.show(what) })
+		if err != nil {
+			return err
+		}
+		if f != nil {
+			f(n)
+		}
 	}
+	return nil
 }
 
-func (l *idleLoad) fail(err error) {
-	if l.failed == nil {
-		l.failed = err
+func (r *idleRun) show(what string) {
+	var conns int
+	var ops int64
+	for _, c := range r.clients {
+		if n := c.latest.Load(); n != nil {
+			conns, ops = conns+n.Conns, ops+n.Ops
+		}
 	}
-	l.loop.Stop()
+	r.bar.show(what, conns, r.Conns, fmt.Sprintf(", %d echoes", ops))
 }
 
-// isTerminal reports whether f is one, so that a progress line makes sense.
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+func (r *idleRun) tell(word string) error {
+	for _, c := range r.clients {
+		if err := c.tell(word); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// collections are made by the server while the connections are held: an idle
+// server makes no garbage, but the program around it will.
+const collections = 20
+
+// hold has some of them echo for a while.
+func (r *idleRun) hold() error {
+	if r.server != nil {
+		if _, err := r.server.ask("watch", "stats"); err != nil {
+			return err
+		}
+	}
+	start := time.Now()
+	if err := r.tell("echo"); err != nil {
+		return err
+	}
+	var last news
+	for range collections {
+		time.Sleep(r.Hold / collections)
+		if r.server != nil {
+			n, err := r.server.ask("gc", "stats")
+			if err != nil {
+				return err
+			}
+			last = n
+		}
+		for _, c := range r.clients {
+			if err := c.check(); err != nil {
+				return err
+			}
+		}
+		r.show("holding")
+	}
+	if err := r.tell("rest"); err != nil {
+		return err
+	}
+	all := latencies()
+	res := &r.result
+	err := r.each("holding", "rested", func(n news) {
+		all.Merge(hdrhistogram.Import(n.Latency))
+		res.Ops += n.Ops
+	})
+	if err != nil {
+		return err
+	}
+	res.OpsPerSec = float64(res.Ops) / time.Since(start).Seconds()
+	if res.Ops > 0 {
+		res.fromHistogram(all)
+	}
+	if p := last.Pauses; p != nil {
+		res.GCPauses, res.GCPauseP50, res.GCPauseP99, res.GCPauseMax = p.N, p.P50, p.P99, p.Max
+	}
+	return nil
+}
+
+// close closes them all, and waits until the server has, too, if it can be
+// asked.
+func (r *idleRun) close() error {
+	start := time.Now()
+	if err := r.tell("close"); err != nil {
+		return err
+	}
+	if err := r.each("closing", "closed", nil); err != nil {
+		return err
+	}
+	if err := r.settled(0); err != nil {
+		return err
+	}
+	r.result.CloseSeconds = time.Since(start).Seconds()
+	return nil
 }

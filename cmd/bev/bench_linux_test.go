@@ -94,7 +94,7 @@ func TestBenchNoticesOtherBytes(t *testing.T) {
 			}()
 		}
 	}()
-	for _, args := range []string{"echo --conns 1", "rate --parallel 1", "half --size 1000 --wait 1ms", "slow"} {
+	for _, args := range []string{"echo --conns 1", "rate --parallel 1", "half --size 1000 --wait 1ms", "slow", "idle --conns 1 --active 1 --every 1ms"} {
 		code, out, errs := status(t, program(t, append(append([]string{"bench"}, strings.Fields(args)...), "--json", ln.Addr().String())...))
 		if code != statusFailed || out != "" || !strings.Contains(errs, errOtherBytes.Error()) {
 			t.Errorf("bev bench %s: status %d, %q, %q; want the error about other bytes", args, code, out, errs)
