@@ -58,11 +58,30 @@
 // stops those first who hold most. [Conn.SetRateLimit] and [RateGroup] bound
 // bytes per second, of one Conn and of many.
 //
+// # Peers that mean harm
+//
+// What is on by default bounds the memory of a peer that sends and never reads,
+// or never ends a line, and keeps the loop fair and alive. What a program has
+// to choose:
+//
+//   - Many callers, or very fast ones: ListenOptions.MaxConns and
+//     MaxAcceptRate, LoopOptions.MaxConns.
+//   - A request that never ends (slow loris): a timer from [Loop.AfterFunc] for
+//     the whole request. A ReadTimeout begins anew with each byte; IdleTimeout
+//     is for those who send none.
+//   - A peer that went away without a word: ConnOptions.KeepAlive while this
+//     end waits, UserTimeout while it sends.
+//   - All of them together: LoopOptions.MemoryBudget.
+//
+// The command "bev flood" does each of these things to a server of yours.
+//
 // # Portability
 //
 //	Linux                                     epoll, edge-triggered; measured
 //	darwin, freebsd, netbsd, openbsd, dragonfly   kqueue; compiles, passes vet
 //	others                                    NewLoop returns errors.ErrUnsupported
+//
+// ConnOptions.UserTimeout is for Linux alone: elsewhere it is an error.
 //
 // Not guaranteed, just so today: how many bytes one read brings, how often a
 // Loop asks the kernel, which of two ready Conns is served first.
