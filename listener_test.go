@@ -432,3 +432,27 @@ func TestOptionsOfAListenerAreCopied(t *testing.T) {
 		t.Fatalf("OutputLimit is %d, want the 5 that Listen was given", n)
 	}
 }
+
+// libevent had a deadlock here (issue 1226).
+func TestPauseFromAnotherGoroutineWhileAcceptRuns(t *testing.T) {
+	r := run(t, nil)
+	listener := make(chan *bev.Listener, 1)
+	accepted := make(chan error, 1)
+	ln := r.listen("tcp", "127.0.0.1:0", func(c *bev.Conn) {
+		ln := <-listener
+		paused := make(chan error)
+		go func() { paused <- ln.Pause() }()
+		accepted <- <-paused
+		c.Close()
+	}, nil)
+	listener <- ln
+	r.call(ln)
+	if err := await(t, accepted, "Pause to return while the accept function waits for it"); err != nil {
+		t.Errorf("Pause: %v", err)
+	}
+	r.call(ln)
+	r.settle()
+	if n := ln.Stats().Accepted; n != 1 {
+		t.Errorf("%d callers were accepted, want the one who came before Pause", n)
+	}
+}

@@ -337,6 +337,39 @@ func TestNoReadTimeoutWithoutADescriptor(t *testing.T) {
 	e.want("so the clock runs", "event reading|timeout")
 }
 
+func TestNoReadTimeoutWhileConnecting(t *testing.T) {
+	f := inject(t)
+	hungConnect(f)
+	b := newLab(t, nil)
+	c, err := bev.Dial(t.Context(), b.l, "tcp", "192.0.2.1:1", bev.Callbacks{}, &bev.DialOptions{Timeout: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := b.ear(t, c, everything)
+	c.SetTimeouts(time.Second, time.Second)
+	c.Enable(bev.Reading)
+	b.pass(time.Minute)
+	e.want("the connection is being made")
+	b.pass(time.Hour)
+	e.want("the Dial has a timeout of its own", "event error|timeout")
+}
+
+// 33
+func TestATimeoutTakenAwayWhileDisabledIsGone(t *testing.T) {
+	b := newLab(t, nil)
+	far, c := b.wire(nil)
+	e := b.ear(t, c, everything)
+	c.SetTimeouts(time.Second, 0)
+	c.Enable(bev.Reading)
+	c.Disable(bev.Reading)
+	c.SetTimeouts(0, 0)
+	c.Enable(bev.Reading)
+	b.pass(time.Minute)
+	far.WriteString("x")
+	b.pass(time.Minute)
+	e.want("no timeout is set", "read 1")
+}
+
 // holdBack is a filter that lets bytes through only when it is flushed.
 type holdBack struct{}
 

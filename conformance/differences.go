@@ -234,10 +234,10 @@ var Differences = []Difference{
 	},
 	{
 		Number:   31,
-		Title:    "Read timeouts without a descriptor",
-		Libevent: "a read timeout runs although there is no descriptor to read from",
+		Title:    "Read timeouts where nothing can be read",
+		Libevent: "a read timeout runs although there is no descriptor to read from, or the connection is still being made",
 		Bev:      "it does not: nothing can be read, so nothing is late",
-		Tests:    []string{"TestNoReadTimeoutWithoutADescriptor"},
+		Tests:    []string{"TestNoReadTimeoutWithoutADescriptor", "TestNoReadTimeoutWhileConnecting"},
 	},
 	{
 		Number:   32,
@@ -245,5 +245,12 @@ var Differences = []Difference{
 		Libevent: "what a flush for reading brings out of a filter is not announced",
 		Bev:      "the Read callback runs, as for bytes that came by themselves",
 		Tests:    []string{"TestWhatAFlushBringsOutOfAFilterIsAnnounced"},
+	},
+	{
+		Number:   33,
+		Title:    "A timeout that is taken away",
+		Libevent: "a timeout that is taken away while its direction is disabled runs again as soon as bytes have moved",
+		Bev:      "it is gone",
+		Tests:    []string{"TestATimeoutTakenAwayWhileDisabledIsGone"},
 	},
 }

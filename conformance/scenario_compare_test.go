@@ -297,7 +297,7 @@ var scenarioRules = []scenarioRule{
 		_, under := p.flavours()
 		p.afterEvent(bitEOF|bitReading, func(object string, m *moment, s *state) {
 			if under[object] != "" {
-				s.enabled = "ended"
+				s.enabled = "?" + s.enabled[1:]
 				m.drop(callback{object, "e", "41"})
 			}
 		}, under)
@@ -305,8 +305,9 @@ var scenarioRules = []scenarioRule{
 	{23, func(p *pairOfTraces) {
 		_, under := p.flavours()
 		p.afterEvent(bitError, func(object string, m *moment, s *state) {
-			s.out, s.enabled = "", "failed"
+			s.out, s.enabled = "", s.enabled[:1]+"?"
 			if under[object] != "" {
+				s.enabled = "??"
 				m.drop(callback{object, "e", "41"})
 			}
 		}, under)

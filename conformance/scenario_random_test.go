@@ -259,6 +259,9 @@ func (p *plan) action() {
 		p.open(u, "echo "+u)
 	case 8:
 		r, w := []int{0, 13, 27}[p.IntN(3)], []int{0, 16, 34}[p.IntN(3)]
+		if p.timed {
+			r, w = max(r, 13), max(w, 16) // see difference 33
+		}
 		if len(p.users) > 1 || p.filtered(u) {
 			w = 0 // see differences 9 and 11
 		}

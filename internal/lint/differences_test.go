@@ -177,6 +177,47 @@ func (t *tree) matching(pattern string) (names []string) {
 	return names
 }
 
+// regressFile is a table of libevent's own test cases.
+const regressFile = "conformance/regress.go"
+
+// checkRegress asks of each of them for what shows the same of bev, and that
+// what a row names is there.
+func checkRegress(t *tree) []finding {
+	f := t.file(regressFile)
+	if f == nil {
+		return nil
+	}
+	var found []finding
+	for _, r := range f.table("RegressCases") {
+		name := r.fields["Name"]
+		for _, s := range r.lists["Scenarios"] {
+			if !t.paths["conformance/testdata/scenarios/"+s+".txt"] {
+				found = append(found, t.at(f, r.pos, "%s: there is no scenario %s", name, s))
+			}
+		}
+		for _, test := range r.lists["Tests"] {
+			if !t.hasTest(test) {
+				found = append(found, t.at(f, r.pos, "%s: there is no test %s", name, test))
+			}
+		}
+		if len(r.lists["Scenarios"])+len(r.lists["Tests"]) == 0 && r.fields["Elsewhere"] == "" {
+			found = append(found, t.at(f, r.pos, "%s: nothing shows it: name a scenario or a test, or say why there is none", name))
+		}
+	}
+	return found
+}
+
+// TestRegressCases pins their number: 38 of bufferevents and 10 of listeners.
+func TestRegressCases(t *testing.T) {
+	names := make(map[string]bool)
+	for _, r := range repository(t).file(regressFile).table("RegressCases") {
+		names[r.fields["Name"]] = true
+	}
+	if len(names) != 48 {
+		t.Errorf("%s has %d cases, want 48", regressFile, len(names))
+	}
+}
+
 func TestDifferences(t *testing.T) {
 	sample, _ := readSample(t, "libevent")
 	got, _ := differences(sample)

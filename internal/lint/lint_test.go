@@ -36,11 +36,12 @@ var rules = []rule{
 	{"phrases", checkPhrases},
 	{"prefix", checkPrefix},
 
-	// libevent_test.go, ported_test.go, getters_test.go: what libevent has, and
-	// where it is here
+	// libevent_test.go, ported_test.go, differences_test.go, getters_test.go: what
+	// libevent has, and where it is here
 	{"libevent", checkLibevent},
 	{"ported", checkPorted},
 	{"getters", checkGetters},
+	{"regress", checkRegress},
 
 	// tests_test.go: what tests may do
 	{"clock", checkClock},
