@@ -36,6 +36,8 @@ type echoCmd struct {
 	ReadTimeout  time.Duration `group:"timeouts" placeholder:"TIME" help:"Close a connection that has sent nothing for that long (30s, 5m)."`
 	WriteTimeout time.Duration `group:"timeouts" placeholder:"TIME" help:"Close a connection that has taken no byte of its replies for that long."`
 	IdleTimeout  time.Duration `group:"timeouts" placeholder:"TIME" help:"Close a connection on which nothing has moved for that long."`
+	KeepAlive    time.Duration `group:"timeouts" placeholder:"TIME" help:"Ask a peer that has been silent for that long whether it is still there (default 5m; negative: never)."`
+	UserTimeout  time.Duration `group:"timeouts" placeholder:"TIME" help:"Give up a peer that has not acknowledged what it was sent for that long (Linux)."`
 }
 
 const defaultListen = ":5555"
@@ -43,7 +45,7 @@ const defaultListen = ":5555"
 // groups are the headings of the help text.
 var groups = []kong.Group{
 	{Key: "buffers", Title: "Buffers:"},
-	{Key: "timeouts", Title: "Timeouts (none unless set):"},
+	{Key: "timeouts", Title: "Timeouts (none unless set, but for --keep-alive):"},
 	{Key: "loops", Title: "Cores:"},
 }
 
@@ -63,7 +65,7 @@ func (o *echoCmd) Validate() error {
 		return errors.New("--read-low, --read-high and --write-low: a mark cannot be negative")
 	case o.ReadHigh > 0 && o.ReadLow > o.ReadHigh:
 		return fmt.Errorf("--read-low=%d is above --read-high=%d: there would never be enough to answer", o.ReadLow, o.ReadHigh)
-	case o.ReadTimeout < 0 || o.WriteTimeout < 0 || o.IdleTimeout < 0 || o.Grace < 0:
+	case o.ReadTimeout < 0 || o.WriteTimeout < 0 || o.IdleTimeout < 0 || o.UserTimeout < 0 || o.Grace < 0:
 		return errors.New("a time cannot be negative")
 	case o.Network == "unix" && o.Listen == defaultListen:
 		return errors.New("--network=unix needs --listen=PATH")
@@ -147,6 +149,8 @@ func (s *echoServer) listen() error {
 			ReadTimeout:    s.ReadTimeout,
 			WriteTimeout:   s.WriteTimeout,
 			IdleTimeout:    s.IdleTimeout,
+			KeepAlive:      s.KeepAlive,
+			UserTimeout:    s.UserTimeout,
 		},
 		OnError: func(err error) {
 			s.failed = err

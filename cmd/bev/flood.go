@@ -27,7 +27,7 @@ type floodCmd struct {
 
 // Help stands between the usage line and the attacks.
 func (*floodCmd) Help() string {
-	return `Attacks a server on this machine for a while, keeps still, and leaves. It prints what the server took, whether it served others meanwhile and afterwards (by echoes of a byte), and with --pid its memory, CPU time and descriptors: before, at worst, in the quiet while the attackers hold on, and when they have left. In the quiet a server that is fit costs nothing.
+	return `Attacks a server on this machine for a while, keeps still, and leaves. It prints what the server took, whether it served others meanwhile and afterwards (by echoes of a byte), and with --pid its memory, CPU time and descriptors: before, at worst, in the quiet while the attackers hold on, and when they have left. In the quiet a server that is fit costs nothing. An interrupt (Ctrl-C) ends the attack, or the quiet, and goes on with what comes next.
 
 "bev echo" is such a server. Attack what is yours: an address that is not this machine's takes --remote.`
 }
@@ -128,6 +128,7 @@ func (f *flood) run(std stdio, a attack) (*floodResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.loop.Notify(func(os.Signal) { f.loop.Stop() }, os.Interrupt)
 	start := time.Now()
 	a.begin(f)
 	if err := f.pass(std, f.o.Duration); err != nil {

@@ -4,7 +4,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"net"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -74,6 +77,51 @@ func TestFlood(t *testing.T) {
 			s.stop()
 		})
 	}
+}
+
+// An interrupt ends the attack, and what was found is told all the same.
+func TestFloodInterrupted(t *testing.T) {
+	s := startEcho(t)
+	cmd := program(t, "flood", "loris", "--conns=3", "--duration=1h", "--quiet=50ms", s.addr)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.log.await(t, "a fourth connection", func(r record) bool { return r.Msg == "open" && r.Conn == 4 })
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(out)
+	if err := errors.Join(err, cmd.Wait()); err != nil {
+		t.Fatalf("bev flood ended with %v", err)
+	}
+	if !strings.Contains(string(text), "attack ") || !strings.Contains(string(text), "is served in") {
+		t.Errorf("it printed %q", text)
+	}
+	s.stop()
+}
+
+// Whoever is gone without a word is given up where the server says so.
+func TestFloodHalfOpenAndUserTimeout(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has filters on sockets, and the user timeout")
+	}
+	s := startEcho(t, "--user-timeout=50ms")
+	cmd := program(t, "flood", "half-open", "--conns=3", "--duration=1h", s.addr)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.log.await(t, "that a peer was given up", func(r record) bool {
+		return r.Msg == "closed" && strings.Contains(r.Error, "timed out")
+	})
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	s.stop()
 }
 
 // What a server does not take grows nowhere: the bench's cell is the same

@@ -52,6 +52,7 @@ func TestUsageErrors(t *testing.T) {
 		{"echo --read-timeout=-1s", `a time cannot be negative`},
 		{"echo --write-timeout=-1s", `a time cannot be negative`},
 		{"echo --idle-timeout=-1s", `a time cannot be negative`},
+		{"echo --user-timeout=-1s", `a time cannot be negative`},
 		{"echo --grace=-1s", `a time cannot be negative`},
 
 		{"client", `expected "<address>" (see bev client --help)`},
@@ -86,7 +87,7 @@ func TestHelp(t *testing.T) {
 		{"help", []string{"bev <command>"}},
 		{"echo --help", []string{
 			"bev echo", "--listen=ADDR", defaultListen, "--network=NAME", "--prefix=TEXT", "--read-low=BYTES", "--read-high=BYTES", "--write-low=BYTES",
-			"--output-limit=BYTES", "--read-timeout=TIME", "--write-timeout=TIME", "--idle-timeout=TIME", "--grace=TIME", "--log=FORM", "--quiet",
+			"--output-limit=BYTES", "--read-timeout=TIME", "--write-timeout=TIME", "--idle-timeout=TIME", "--keep-alive=TIME", "--user-timeout=TIME", "--grace=TIME", "--log=FORM", "--quiet",
 		}},
 		{"client --help", []string{"bev client <address>", "--network=NAME", "--timeout=TIME", "Ctrl-D"}},
 		{"flood --help", []string{"flood unread", "flood loris", "flood bytes", "flood reset", "flood vanish", "flood connect", "flood half-open", "--pid", "--remote"}},
