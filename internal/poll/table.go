@@ -40,6 +40,7 @@ type Table[T any] struct {
 	pages []*[pageSize]place[T]
 	size  uint32 // places that were ever filled
 	live  int
+	peak  int    // the highest live since ResetPeak
 	free  uint32 // index plus one of the first empty place, 0: none
 }
 
@@ -51,6 +52,12 @@ type place[T any] struct {
 
 // Len is the number of values.
 func (t *Table[T]) Len() int { return t.live }
+
+// Peak is the highest Len since ResetPeak.
+func (t *Table[T]) Peak() int { return t.peak }
+
+// ResetPeak begins anew with what there is now.
+func (t *Table[T]) ResetPeak() { t.peak = t.live }
 
 // Insert puts v in and returns the token that finds it.
 func (t *Table[T]) Insert(v T) Token {
@@ -72,6 +79,7 @@ func (t *Table[T]) Insert(v T) Token {
 	p.value = v
 	p.gen++
 	t.live++
+	t.peak = max(t.peak, t.live)
 	return makeToken(p.gen, index)
 }
 

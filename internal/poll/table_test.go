@@ -207,3 +207,19 @@ func BenchmarkTableInsertRemove(b *testing.B) {
 		table.Remove(table.Insert(b))
 	}
 }
+
+func TestTablePeak(t *testing.T) {
+	var table Table[int]
+	a := table.Insert(1)
+	table.Insert(2)
+	table.Remove(a)
+	table.Insert(3)
+	if table.Peak() != 2 {
+		t.Errorf("Peak is %d, want 2", table.Peak())
+	}
+	table.Insert(4)
+	table.ResetPeak()
+	if table.Peak() != 3 {
+		t.Errorf("Peak since ResetPeak is %d, want 3", table.Peak())
+	}
+}

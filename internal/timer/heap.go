@@ -11,12 +11,19 @@ import "github.com/bevgo/bev/internal/invariants"
 // allocates nothing. The zero Node is not armed. A Node belongs to one Heap at
 // a time and must not be copied while it is armed.
 type Node struct {
-	pos int32  // index in Heap.entries plus one; 0 while not armed
+	pos int32  // index in Heap.entries plus one; 0 while not armed, or taken
 	seq uint32 // when it was armed, in armings of the Heap: breaks ties
 }
 
-// Armed reports whether the node's deadline is in a Heap.
+// taken is the pos of a node that [Heap.Take] took out and nobody claimed yet.
+const taken = -1
+
+// Armed reports whether the node's deadline is in a Heap, or was taken from it
+// and not claimed yet.
 func (n *Node) Armed() bool { return n.pos != 0 }
+
+// Taken reports whether the node's deadline was taken and not claimed yet.
+func (n *Node) Taken() bool { return n.pos == taken }
 
 // A Heap holds armed deadlines and gives them back in order: the earliest
 // first, and of equal ones the one that was armed (or reset) first. The order
@@ -34,6 +41,7 @@ type Heap[T any] struct {
 	entries []entry[T]
 	node    func(T) *Node // set at creation, then constant
 	seq     uint32        // of the next arming
+	peak    int           // the most entries since ResetPeak
 }
 
 // entry is 24 bytes for an owner that is an interface, 16 for a pointer.
@@ -52,17 +60,24 @@ const (
 // the same Node for the same owner each time.
 func New[T any](node func(T) *Node) Heap[T] { return Heap[T]{node: node} }
 
-// Len is the number of armed deadlines.
+// Len is the number of armed deadlines, without those that were taken.
 func (h *Heap[T]) Len() int { return len(h.entries) }
+
+// Peak is the highest Len since ResetPeak.
+func (h *Heap[T]) Peak() int { return h.peak }
+
+// ResetPeak begins anew with what there is now.
+func (h *Heap[T]) ResetPeak() { h.peak = len(h.entries) }
 
 // Armed reports whether owner's deadline is armed.
 func (h *Heap[T]) Armed(owner T) bool { return h.node(owner).pos != 0 }
 
-// When is owner's deadline; ok is false when it is not armed.
+// When is owner's deadline, 0 for one that was taken; ok is false when it is
+// not armed.
 func (h *Heap[T]) When(owner T) (when int64, ok bool) {
 	pos := h.node(owner).pos
-	if pos == 0 {
-		return 0, false
+	if pos <= 0 {
+		return 0, pos == taken
 	}
 	return h.entries[pos-1].when, true
 }
@@ -79,6 +94,7 @@ func (h *Heap[T]) Add(owner T, when int64) {
 	n.seq = h.seq
 	h.seq++
 	h.entries = append(h.entries, entry[T]{})
+	h.peak = max(h.peak, len(h.entries))
 	h.up(len(h.entries)-1, entry[T]{when, owner})
 	h.check()
 }
@@ -87,7 +103,8 @@ func (h *Heap[T]) Add(owner T, when int64) {
 // equal deadlines it is now the last.
 func (h *Heap[T]) Reset(owner T, when int64) {
 	n := h.node(owner)
-	if n.pos == 0 {
+	if n.pos <= 0 {
+		n.pos = 0 // one that was taken is not due any more
 		h.Add(owner, when)
 		return
 	}
@@ -104,7 +121,9 @@ func (h *Heap[T]) Remove(owner T) bool {
 	if n.pos == 0 {
 		return false
 	}
-	h.cut(int(n.pos) - 1)
+	if n.pos != taken {
+		h.cut(int(n.pos) - 1)
+	}
 	n.pos = 0
 	h.check()
 	return true
@@ -130,6 +149,26 @@ func (h *Heap[T]) PopExpired(now int64) (owner T, ok bool) {
 	h.node(owner).pos = 0
 	h.check()
 	return owner, true
+}
+
+// Take is PopExpired for a caller who deals with the owner later: the deadline
+// stays armed as far as Armed tells, until Claim, Reset or Remove.
+func (h *Heap[T]) Take(now int64) (owner T, ok bool) {
+	if owner, ok = h.PopExpired(now); ok {
+		h.node(owner).pos = taken
+	}
+	return owner, ok
+}
+
+// Claim disarms a deadline that was taken. It reports false for one that was
+// removed or set anew since.
+func (h *Heap[T]) Claim(owner T) bool {
+	n := h.node(owner)
+	if n.pos != taken {
+		return false
+	}
+	n.pos = 0
+	return true
 }
 
 // cut takes entry i out and fills the gap with the last entry. The node of

@@ -362,3 +362,59 @@ func BenchmarkHeap(b *testing.B) {
 		})
 	}
 }
+
+// A deadline that was taken is out of the heap, and armed until somebody claims
+// it, removes it or sets it anew.
+func TestTake(t *testing.T) {
+	take := func() (Heap[owner], *item) {
+		h := newHeap()
+		it := new(item)
+		h.Add(it, 10)
+		if got, ok := h.Take(9); ok {
+			t.Fatalf("took %v before its time", got)
+		}
+		if got, ok := h.Take(10); !ok || got != it || h.Len() != 0 {
+			t.Fatalf("took %v, %v; %d are left", got, ok, h.Len())
+		}
+		if when, armed := h.When(it); !armed || when != 0 || !it.node.Armed() || !it.node.Taken() || !h.Armed(it) {
+			t.Fatalf("one that was taken: due at %d, armed %v", when, armed)
+		}
+		return h, it
+	}
+	h, it := take()
+	if !h.Claim(it) || h.Claim(it) || it.node.Armed() {
+		t.Error("Claim: it is claimed once, and not armed then")
+	}
+	h.Add(it, 20)
+	if h.Claim(it) || it.node.Taken() || h.Len() != 1 {
+		t.Error("one that waits for its time was claimed")
+	}
+	h, it = take()
+	if !h.Remove(it) || h.Remove(it) || h.Claim(it) {
+		t.Error("Remove: it was armed, once, and there is nothing to claim")
+	}
+	h, it = take()
+	h.Reset(it, 30)
+	if when, armed := h.When(it); h.Claim(it) || !armed || when != 30 || h.Len() != 1 {
+		t.Errorf("set anew to 30: due at %d, armed %v", when, armed)
+	}
+}
+
+func TestPeak(t *testing.T) {
+	h := newHeap()
+	items := make([]item, 5)
+	for i := range items {
+		h.Add(&items[i], int64(i))
+	}
+	h.PopExpired(2)
+	h.Remove(&items[4])
+	if h.Peak() != 5 {
+		t.Errorf("Peak is %d, want 5", h.Peak())
+	}
+	h.ResetPeak()
+	h.Add(&items[4], 1)
+	h.Reset(&items[4], 2)
+	if h.Peak() != 4 {
+		t.Errorf("Peak since ResetPeak is %d, want 4", h.Peak())
+	}
+}
