@@ -13,6 +13,7 @@ type connRules struct {
 	maxRead, maxWrite int32
 	timeouts          timeouts
 	from              *Listener // that accepted the Conn, nil for none
+	prio              int16     // see SetPriority; less that of every Conn
 }
 
 // setRules gives the Conn other rules.

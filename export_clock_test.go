@@ -35,6 +35,10 @@ func (v *virtual) Park(out []poll.Event, deadline time.Time) (int, error) {
 	return n, err
 }
 
+// Spend has d go by on the virtual clock, as in a callback that takes long. Loop
+// only.
+func (l *Loop) Spend(d time.Duration) { l.poller.(*virtual).now += int64(d) }
+
 // A RateBucket is the arithmetic of a RateLimit by itself, in one direction.
 type RateBucket struct{ b bucket }
 

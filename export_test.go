@@ -10,7 +10,13 @@ var SizeofConn = int(reflect.TypeFor[socketConn]().Size())
 
 // Pending reports whether the Loop has work queued that needs no kernel. Loop
 // only.
-func (l *Loop) Pending() bool { return l.work.pending() }
+func (l *Loop) Pending() bool { return l.work.pending() || l.agenda.n > 0 }
+
+// Plain reports whether the next tick is a plain one. Loop only.
+func (l *Loop) Plain() bool { return l.special == 0 }
+
+// Jobs is how many things wait in the Loop's agenda. Loop only.
+func (l *Loop) Jobs() int { return l.agenda.n }
 
 // Asleep reports whether a Post would have to wake the Loop. Safe from any
 // goroutine, and out of date at once unless nobody else posts.
@@ -31,3 +37,6 @@ func QueuedOps(h Handle) int {
 // Waiting is how many calls wait for the loop, reasons to stop included. Safe
 // from any goroutine.
 func (l *Loop) Waiting() int { return int(l.waiting.Load()) }
+
+// WakeForNothing ends a wait without any work. Safe from any goroutine.
+func (l *Loop) WakeForNothing() { l.wake() }

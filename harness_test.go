@@ -334,6 +334,7 @@ func eachWait(t *testing.T, f func(t *testing.T, o *bev.LoopOptions)) {
 		{"default", bev.LoopOptions{}},
 		{"blocking wait", bev.LoopOptions{BlockingWait: true}},
 		{"own core", bev.LoopOptions{OwnCore: true}},
+		{"priorities", bev.LoopOptions{Priorities: 3}},
 	} {
 		t.Run(o.name, func(t *testing.T) { f(t, &o.opts) })
 	}

@@ -37,6 +37,7 @@ type Listener struct {
 	conns    atomic.Int64  // accepted and not closed yet, and places taken for some
 	hungry   atomic.Int32  // len(full)
 	turn     atomic.Uint32 // counts callers that were spread over Loops
+	prio     atomic.Uint32 // see SetPriority
 
 	mu          sync.Mutex  // guards the rest; never held while a callback runs
 	full        []*acceptor // those who wait for a place below maxConns, the longest first
@@ -92,6 +93,7 @@ func listen(on Runner, network, addr string, accept func(c *Conn), o *ListenOpti
 		}
 		ln.acceptors = append(ln.acceptors, newAcceptor(ln, l, &z))
 	}
+	ln.prio.Store(uint32(ln.Loop().agenda.middle))
 	if err := ln.bind(network, addr, &z); err != nil {
 		ln.abandon(0)
 		return nil, &net.OpError{Op: "listen", Net: network, Err: err}

@@ -26,7 +26,8 @@ import (
 //
 // One tick does, in this order: wait; dispatch what is ready; expired timers;
 // posted calls; deferred callbacks; the flush of what others wrote. The clock
-// is read once, after the wait.
+// is read once, after the wait. With several priorities (LoopOptions.Priorities)
+// a tick does that for what is most urgent, see [Conn.SetPriority].
 //
 // Libevent: struct event_base.
 type Loop struct {
@@ -51,6 +52,11 @@ type Loop struct {
 	pool     *buffer.Pool
 	rules    ruleBook // of its Conns
 	work     workQueues
+	agenda   agenda
+	special  special // why ticks are not the plain ones, 0: they are
+	prepares []*Hook
+	checks   []*Hook
+	breaking bool   // Break was called and not obeyed yet
 	step     step   // where in the tick we are, so that a panic resumes there
 	current  victim // what a panic in this moment would be charged to
 	inner    victim // what it would be charged to besides
@@ -67,15 +73,16 @@ type Loop struct {
 	ticking  bool // between the start and the end of a Run: now is fresh
 
 	// Shared with other goroutines.
-	sockets atomic.Int64 // Conns over descriptors, and places kept for those on their way here
-	away    atomic.Bool  // Run has returned, and none goes on
-	asleep  atomic.Bool  // true while a Post has to wake the loop
-	parked  atomic.Bool  // true while the loop's goroutine is waiting, woken already or not
-	waiting atomic.Int32 // posted calls, and reasons to stop, not seen yet
-	mu      sync.Mutex   // guards the fields below; never held while a callback runs
-	posted  queue[call]  // mu guards waiting; pass and next are the loop's
-	stop    bool         // asked for by Stop, not obeyed yet
-	cause   error        // why the context of the current Run has ended, nil while it has not
+	sockets atomic.Int64             // Conns over descriptors, and places kept for those on their way here
+	away    atomic.Bool              // Run has returned, and none goes on
+	asleep  atomic.Bool              // true while a Post has to wake the loop
+	parked  atomic.Bool              // true while the loop's goroutine is waiting, woken already or not
+	waiting atomic.Int32             // posted calls, and reasons to stop, not seen yet
+	mu      sync.Mutex               // guards the fields below; never held while a callback runs
+	posted  queue[call]              // mu guards waiting; pass and next are the loop's
+	stop    bool                     // asked for by Stop, not obeyed yet
+	asked   struct{ stop, brk bool } // in the current Run or, between two, in the last
+	cause   error                    // why the context of the current Run has ended, nil while it has not
 	closed  bool
 	running bool
 	done    chan struct{}  // closed when the current Run has ended
@@ -117,6 +124,9 @@ func NewLoop(o *LoopOptions) (*Loop, error) {
 	if o != nil {
 		l.opts = *o
 	}
+	if l.opts.Priorities > MaxPriorities {
+		return nil, fmt.Errorf("bev: NewLoop: %d priorities, at most %d", l.opts.Priorities, MaxPriorities)
+	}
 	wait := poll.WaitRuntime
 	if l.opts.BlockingWait {
 		wait = poll.WaitBlock
@@ -136,6 +146,10 @@ func NewLoop(o *LoopOptions) (*Loop, error) {
 	l.events = make([]poll.Event, eventBatch)
 	l.base = time.Now()
 	l.stats.Backend = p.Name()
+	l.agenda = newAgenda(&l.opts)
+	if l.agenda.always {
+		l.special |= specialAgenda
+	}
 	l.budget = newMemBudget(l, l.opts.MemoryBudget)
 	return l, nil
 }
@@ -148,16 +162,17 @@ const (
 	poolBytes = 1 << 20
 )
 
-// wait asks for events, and sleeps for them when there is nothing to do.
+// wait asks for events, and sleeps for them when there is nothing to do and
+// block says so.
 //
 // The order of asleep and waiting is what makes a Post from elsewhere safe:
 // the poster adds its call, then looks at asleep; the loop sets asleep, then
 // looks for calls. One of them sees the other (both are sequentially
 // consistent), so no call is left lying and no wake-up is spent on a loop
 // that is awake.
-func (l *Loop) wait() (err error) {
+func (l *Loop) wait(block bool) (err error) {
 	var n int
-	if l.work.pending() {
+	if !block || l.work.pending() {
 		n, err = l.poller.Poll(l.events)
 	} else {
 		l.parked.Store(true)
@@ -174,7 +189,7 @@ func (l *Loop) wait() (err error) {
 	l.mode = l.callMode(n)
 	l.stats.Ticks++
 	l.stats.Events += uint64(n)
-	l.step = step{events: l.events[:n]}
+	l.step = step{events: l.events[:n], due: l.now, end: phaseDone}
 	return err
 }
 
@@ -305,6 +320,7 @@ func (l *Loop) release() {
 		l.mu.Unlock()
 		l.posted.run(call.drop)
 	}
+	l.agenda.dropCalls()
 	l.closePipes()
 	if err := l.poller.Close(); err != nil {
 		l.logger().Error("bev: closing the poller", "err", err)
@@ -316,13 +332,26 @@ func (l *Loop) closeSources() {
 	l.sources.Each(func(_ poll.Token, s source) { l.guard(s.shutdown) })
 }
 
-// Now is the loop's idea of the current time: read once per tick, monotonic.
-// Loop only.
+// Now is the loop's idea of the current time, monotonic: read once per tick, so
+// that all that one tick does happens at one time. While no Run is going on it
+// is read anew. Loop only.
 //
-// Libevent: event_base_gettimeofday_cached.
+// Libevent: event_base_gettimeofday_cached, event_gettime_monotonic.
 func (l *Loop) Now() time.Time {
 	l.assertOwner("Loop.Now")
-	return l.base.Add(time.Duration(l.now))
+	return l.base.Add(time.Duration(l.clock()))
+}
+
+// UpdateTime reads the clock anew in the middle of a tick, for a callback that
+// has taken long: Now, and timers that are armed from here on, go by it. What
+// has become due meanwhile waits for the next tick. Loop only.
+//
+// Libevent: event_base_update_cache_time.
+func (l *Loop) UpdateTime() {
+	l.assertOwner("Loop.UpdateTime")
+	if l.ticking {
+		l.now = max(l.now, l.elapsed())
+	}
 }
 
 func (l *Loop) logger() *slog.Logger {

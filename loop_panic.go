@@ -69,6 +69,8 @@ func (l *Loop) culprit() victim {
 		owner = l.work.deferred.running()
 	case phaseFlush:
 		owner = l.work.dirty.running()
+	case phaseClass:
+		owner = l.runningOwner()
 	}
 	c, _ := owner.(victim)
 	return c

@@ -111,7 +111,7 @@ func (c *lateContext) Err() error {
 	pcs := make([]uintptr, 32)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
 	for f, more := frames.Next(); more && err != nil; f, more = frames.Next() {
-		if strings.Contains(f.Function, "bev.(*Loop).Run") {
+		if strings.Contains(f.Function, "bev.(*Loop).run") {
 			c.asked <- struct{}{}
 			<-c.release
 			break

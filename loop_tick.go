@@ -49,6 +49,18 @@ func (q *queue[T]) run(do func(T)) {
 		q.next++
 		do(q.pass[q.next-1])
 	}
+	q.done()
+}
+
+// settle ends a pass whose last entry called Goexit.
+func (q *queue[T]) settle() {
+	if q.next == len(q.pass) {
+		q.done()
+	}
+}
+
+// done ends a pass.
+func (q *queue[T]) done() {
 	clear(q.pass)
 	q.pass, q.next = q.pass[:0], 0
 }
@@ -66,8 +78,10 @@ func (q *queue[T]) running() (v T) {
 // next call of tick goes on behind the entry that panicked.
 type step struct {
 	phase  phase
+	end    phase // the first that is not done in this tick
 	events []poll.Event
-	next   int // first of events not dispatched yet
+	next   int   // first of events not dispatched yet
+	due    int64 // timers up to here expire
 }
 
 type phase uint8
@@ -80,6 +94,8 @@ const (
 	phaseDeferred
 	phaseFlush
 	phaseDone
+	phaseClass // all of it in one, by priority: see loop_priority.go
+	phaseClassDone
 )
 
 // tick does what one wait found, phase by phase. It reports false when a
@@ -93,7 +109,7 @@ func (l *Loop) tick() (complete bool) {
 			l.afterPanic(v)
 		}
 	}()
-	for ; l.step.phase < phaseDone; l.step.phase++ {
+	for ; l.step.phase < l.step.end; l.step.phase++ {
 		switch l.step.phase {
 		case phaseEvents:
 			l.dispatch()
@@ -110,6 +126,8 @@ func (l *Loop) tick() (complete bool) {
 		case phaseFlush:
 			l.work.dirty.begin()
 			l.work.dirty.run(flusher.flushDirty)
+		case phaseClass:
+			l.runClass()
 		}
 	}
 	return true
@@ -132,7 +150,7 @@ func (l *Loop) dispatch() {
 // moved past the tick's clock, see arm.
 func (l *Loop) runTimers() {
 	for {
-		e, ok := l.timers.PopExpired(l.now)
+		e, ok := l.timers.PopExpired(l.step.due)
 		if !ok {
 			return
 		}

@@ -11,11 +11,14 @@ import (
 //
 // Libevent: evtimer_new.
 type Timer struct {
-	loop  *Loop
-	f     func()
-	every time.Duration // 0: once
-	when  int64
-	node  timer.Node
+	loop   *Loop
+	f      func()
+	every  time.Duration // 0: once
+	when   int64
+	node   timer.Node
+	prio   uint8
+	active bool // by Activate
+	queued bool // in Loop.work.again
 }
 
 // AfterFunc runs f on the loop once, d from now, never from inside this call
@@ -28,7 +31,7 @@ func (l *Loop) AfterFunc(d time.Duration, f func()) *Timer {
 	if f == nil {
 		misuse("AfterFunc needs a function")
 	}
-	t := &Timer{loop: l, f: f}
+	t := &Timer{loop: l, f: f, prio: l.agenda.middle}
 	t.start(d)
 	return t
 }
@@ -44,18 +47,19 @@ func (l *Loop) Every(d time.Duration, f func()) *Timer {
 	if f == nil || d <= 0 {
 		misuse("Every needs a function and an interval above 0, got %v", d)
 	}
-	t := &Timer{loop: l, f: f, every: d}
+	t := &Timer{loop: l, f: f, every: d, prio: l.agenda.middle}
 	t.start(d)
 	return t
 }
 
-// Stop disarms t and reports whether it was armed. A stopped Timer may be
-// armed again by Reset. Loop only.
+// Stop disarms t and reports whether it was armed. What Activate asked for is
+// off, too. A stopped Timer may be armed again by Reset. Loop only.
 //
 // Libevent: evtimer_del.
 func (t *Timer) Stop() bool {
 	t.loop.assertOwner("Timer.Stop")
 	armed := t.node.Armed()
+	t.active = false
 	t.loop.disarm(t)
 	return armed
 }
@@ -86,6 +90,46 @@ func (t *Timer) Armed() bool {
 	return t.node.Armed()
 }
 
+// Activate has the function of t run in the next tick whether its time has come
+// or not, once however often it is called until then. A Timer of AfterFunc is
+// then disarmed, that of Every runs next an interval later. Loop only.
+//
+// Libevent: event_active.
+func (t *Timer) Activate() {
+	t.loop.assertOwner("Timer.Activate")
+	t.active = true
+	if !t.queued {
+		t.queued = true
+		t.loop.work.again.add(t)
+	}
+}
+
+// Pending returns what t waits for. Loop only.
+//
+// Libevent: event_pending, evtimer_pending.
+func (t *Timer) Pending() Pending {
+	t.loop.assertOwner("Timer.Pending")
+	return t.loop.pendingTimer(t.node.Armed(), t.active || t.node.Taken(), &t.node, t.when)
+}
+
+// SetPriority gives t another priority, see [Conn.SetPriority]. Loop only.
+//
+// Libevent: event_priority_set.
+func (t *Timer) SetPriority(p int) {
+	t.loop.assertOwner("Timer.SetPriority")
+	t.prio = t.loop.checkPriority("Timer.SetPriority", p)
+}
+
+// Priority returns what SetPriority set. Loop only.
+//
+// Libevent: event_get_priority.
+func (t *Timer) Priority() int {
+	t.loop.assertOwner("Timer.Priority")
+	return int(t.prio)
+}
+
+func (t *Timer) class() uint8 { return t.prio }
+
 func (t *Timer) start(d time.Duration) {
 	t.when = t.loop.clock() + int64(max(d, 0))
 	t.loop.arm(t, t.when)
@@ -95,12 +139,28 @@ func (t *Timer) timerNode() *timer.Node { return &t.node }
 
 // expire re-arms before the callback, so that the callback may Stop or Reset.
 func (t *Timer) expire(now int64) {
+	t.active = false // one call answers both
 	if t.every > 0 {
 		t.when += int64(t.every)
 		if t.when <= now {
 			t.when = now + int64(t.every)
 		}
 		t.loop.arm(t, t.when)
+	}
+	t.f()
+}
+
+// resumeWork is what Activate asked for.
+func (t *Timer) resumeWork() {
+	t.queued = false
+	if !t.active {
+		return // stopped since, or its time has come
+	}
+	t.active = false
+	if t.every > 0 {
+		t.start(t.every)
+	} else {
+		t.loop.disarm(t)
 	}
 	t.f()
 }

@@ -92,6 +92,19 @@ type LoopOptions struct {
 	// but the first. 0 or less means no budget.
 	MemoryBudget int
 
+	// Priorities is how many priorities there are, see [Conn.SetPriority], at
+	// most MaxPriorities (NewLoop returns an error beyond). More than one costs
+	// a sort of what is ready in each tick. 0 or less means 1.
+	//
+	// Libevent: event_base_priority_init.
+	Priorities int
+
+	// MaxDispatch bounds how long the Loop runs callbacks before it asks the
+	// kernel for new events. Zero means no bound: it does all that is ready.
+	//
+	// Libevent: event_config_set_max_dispatch_interval.
+	MaxDispatch DispatchLimit
+
 	// OwnCore says that the Loop has a processor core to itself. It then
 	// reads and writes without telling Go's scheduler, which saves about a
 	// tenth of the CPU time of small messages and lengthens the collector's
