@@ -6,6 +6,7 @@ GO       ?= go
 FUZZTIME ?= 15s# for each fuzz target
 BENCH    ?= .# which benchmarks
 COUNT    ?= 1# how often each runs; benchstat wants 10
+MAX      ?= 90m# of make bench-full, for the grid
 
 # Systems that must compile, tests included. 386 for its 32-bit words, arm64
 # for the system calls that it does not have.
@@ -64,7 +65,13 @@ cross: ## go vet for other systems, but for the bench, whose peers are Linux onl
 fuzz: ## Every fuzz target for FUZZTIME=15s each.
 	tools/fuzz.sh $(FUZZTIME)
 
-bench: ## Benchmarks of every module: BENCH=pattern COUNT=10
+bench: ## bev beside its peers, a short grid in under ten minutes. Needs gcc, strace and Debian's libevent-dev, haproxy, nginx, libnginx-mod-stream.
+	cd bench && $(GO) run .
+
+bench-full: ## The whole grid and the buffers, in MAX=90m, into bench/RESULTS.md. The machine should have nothing else to do.
+	cd bench && $(GO) run ./buffer >results/buffer.tmp && mv results/buffer.tmp results/buffer.md && $(GO) run . -full -max $(MAX) -out .
+
+microbench: ## Go's benchmarks of every module: BENCH=pattern COUNT=10
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) work
 
 bench-buffer: ## The buffer beside C libevent's evbuffer and peers, as a table. Needs libevent-dev and gcc.
@@ -79,4 +86,4 @@ cover: ## Coverage of the root module; leaves coverage.out for go tool cover -ht
 ci: ## All that CI runs, in its order. Installs Debian packages that are missing.
 	.ci/run
 
-.PHONY: help build fmt fmt-check vet lint tidy tidy-check generate test race invariants interop conformance standalone cross fuzz bench bench-buffer attacks cover ci
+.PHONY: help build fmt fmt-check vet lint tidy tidy-check generate test race invariants interop conformance standalone cross fuzz bench bench-full microbench bench-buffer attacks cover ci

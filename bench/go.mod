@@ -10,6 +10,7 @@ require (
 	github.com/tidwall/evio v1.0.8
 	github.com/xtaci/gaio v1.2.9
 	golang.org/x/sys v0.49.0
+	golang.org/x/time v0.15.0
 )
 
 require (

@@ -1,25 +1,32 @@
-// Bench measures bev beside the libraries that a user would pick instead, and
-// beside the limit: a bare epoll loop in C. One command builds everything,
-// runs the grid in interleaved rounds, and writes a table (Markdown), every
-// figure (CSV) and a picture (SVG).
+// Bench measures bev beside the programs and libraries that a user would pick
+// instead, and beside the limit: a bare epoll loop in C. One command builds
+// everything, runs the grid in interleaved rounds, and writes a report
+// (Markdown), every figure (CSV) and a picture (SVG).
 //
 //	go run .            a short grid, in under ten minutes
 //	go run . -full      all of it
-//	go run . -cells 'echo_64B_64$' -servers 'bev|gnet|c-epoll' -rounds 9
+//	go run . -full -max 40m -out .
+//	go run . -cells 'echo_64B_64$' -servers 'bev|gnet' -rounds 9
 //
 // The figure that leads is the server's CPU time for an operation, as a ratio
-// to the C loop in the same round: on a shared machine times drift, ratios
+// to the reference in the same round: on a shared machine times drift, ratios
 // within a round hardly do.
+//
+// It needs gcc, strace and Debian's libevent-dev, haproxy, nginx and
+// libnginx-mod-stream; what is missing shows as failed, gcc and libevent
+// excepted.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -27,10 +34,13 @@ import (
 type options struct {
 	full    bool
 	rounds  int
-	seconds float64
+	seconds float64 // of each measurement; 0 lets plan choose
+	max     time.Duration
+	noCalls bool
 	cells   *regexp.Regexp
 	servers *regexp.Regexp
 	out     string
+	start   time.Time
 }
 
 func main() {
@@ -41,14 +51,16 @@ func main() {
 }
 
 func run() error {
-	var o options
+	o := options{start: time.Now()}
 	var cells, servers string
-	flag.BoolVar(&o.full, "full", false, "the whole grid and more rounds, about an hour")
-	flag.IntVar(&o.rounds, "rounds", 0, "rounds of each cell (default 3, with -full 7)")
-	flag.Float64Var(&o.seconds, "seconds", 0, "seconds of each measurement (default 1, with -full 3)")
+	flag.BoolVar(&o.full, "full", false, "the whole grid and more rounds")
+	flag.DurationVar(&o.max, "max", 0, "how long it may take in all, building included (default 9m, with -full 1h30m); what there is no time for is left out")
+	flag.IntVar(&o.rounds, "rounds", 0, "rounds of each cell (default 3, with -full 5; cells whose figures do not depend on time have at most 3)")
+	flag.Float64Var(&o.seconds, "seconds", 0, "seconds of each measurement (default: what fits into -max, from 0.25 to 5)")
 	flag.StringVar(&cells, "cells", "", "only cells whose name matches this regular expression")
-	flag.StringVar(&servers, "servers", "", "only servers whose name matches; c-epoll is always measured")
-	flag.StringVar(&o.out, "out", "", "folder for results.md, results.csv and results.svg (default: a new temporary one)")
+	flag.StringVar(&servers, "servers", "", "only servers whose name matches; the reference of a cell is always measured")
+	flag.BoolVar(&o.noCalls, "no-calls", false, "do not count system calls")
+	flag.StringVar(&o.out, "out", "", "folder for RESULTS.md, results/grid.csv and results/grid.svg (default: a new temporary one)")
 	flag.Parse()
 	var err error
 	if o.cells, err = regexp.Compile(cells); err != nil {
@@ -64,28 +76,25 @@ func run() error {
 }
 
 func (o *options) defaults() {
-	if o.rounds == 0 {
-		o.rounds = 3
-		if o.full {
-			o.rounds = 7
-		}
+	rounds, most := 3, 9*time.Minute
+	if o.full {
+		rounds, most = 5, 90*time.Minute
 	}
-	if o.seconds == 0 {
-		o.seconds = 1
-		if o.full {
-			o.seconds = 3
-		}
+	if o.rounds == 0 {
+		o.rounds = rounds
+	}
+	if o.max == 0 {
+		o.max = most
 	}
 }
 
-func measureAll(ctx context.Context, o *options) error {
+func measureAll(ctx context.Context, o *options) (err error) {
 	if o.out == "" {
-		dir, err := os.MkdirTemp("", "bev-bench-")
-		if err != nil {
+		if o.out, err = os.MkdirTemp("", "bev-bench-"); err != nil {
 			return err
 		}
-		o.out = dir
-	} else if err := os.MkdirAll(o.out, 0o777); err != nil {
+	}
+	if err := os.MkdirAll(filepath.Join(o.out, "results"), 0o777); err != nil {
 		return err
 	}
 	bin, err := os.MkdirTemp("", "bev-bench-bin-")
@@ -94,34 +103,30 @@ func measureAll(ctx context.Context, o *options) error {
 	}
 	defer os.RemoveAll(bin)
 	fmt.Fprintln(os.Stderr, "building the servers and the load …")
+	about := look() // before anything is written: which commit it is
 	if err := build(ctx, bin); err != nil {
 		return err
 	}
-	var cells []cell
-	for _, c := range grid {
-		if (o.full || c.short) && o.cells.MatchString(c.name) {
-			cells = append(cells, c)
-		}
+	about.programs(bin)
+	r := newRunner(o, bin)
+	if len(r.cells) == 0 {
+		return fmt.Errorf("no cell has such a name")
 	}
-	start := time.Now()
-	all, err := runGrid(ctx, o, bin, cells)
-	if err != nil {
+	if err := r.run(ctx); err != nil {
 		return err
 	}
-	for name, write := range map[string]func(*os.File, []measured, *options) error{
-		"results.md": writeMarkdown, "results.csv": writeCSV, "results.svg": writeSVG,
+	about.loadAfter = loadAverage()
+	for name, write := range map[string]func(io.Writer, *runner, *machine) error{
+		"RESULTS.md": writeReport, "results/grid.csv": writeCSV, "results/grid.svg": writeSVG,
 	} {
-		f, err := os.Create(filepath.Join(o.out, name))
-		if err != nil {
+		var text strings.Builder
+		if err := write(&text, r, about); err != nil {
 			return err
 		}
-		if err := write(f, all, o); err != nil {
-			return err
-		}
-		if err := f.Close(); err != nil {
+		if err := os.WriteFile(filepath.Join(o.out, name), []byte(text.String()), 0o666); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(os.Stderr, "done in %v, see %s\n", time.Since(start).Round(time.Second), o.out)
-	return writeMarkdown(os.Stdout, all, o)
+	r.say("done in %v: %s", time.Since(o.start).Round(time.Second), filepath.Join(o.out, "RESULTS.md"))
+	return nil
 }

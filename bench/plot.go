@@ -3,64 +3,93 @@ package main
 import (
 	"fmt"
 	"html"
-	"os"
+	"io"
 	"strings"
 )
 
-// The picture: for each cell with ratios a group of bars, one a server, and a
-// line at 1, which is the C loop. Drawn by hand: a bar is a rectangle, and a
-// library for it would be larger than the bench.
+// The picture: for each cell with ratios a group of bars, one for each server,
+// and a line at 1, which is the reference. In two columns, so that it fits on
+// a slide. Drawn by hand: a bar is a rectangle, and a library for it would be
+// larger than the bench.
 const (
-	barHeight = 14
-	barGap    = 3
-	groupGap  = 30
-	labelLeft = 110
-	plotWidth = 640
-	ratioMax  = 2.5 // longer bars are cut, and say what they are
+	barHeight   = 13
+	barGap      = 3
+	groupGap    = 26
+	labelLeft   = 104
+	plotWidth   = 420
+	columnWidth = labelLeft + plotWidth + 90
+	plotTop     = 84
+	ratioMax    = 2.2 // longer bars are cut, and say what they are
 )
 
-func writeSVG(w *os.File, all []measured, o *options) error {
-	var body strings.Builder
-	y := 64
-	for _, rows := range cellsOf(all) {
-		if !rows[0].cell.what.ratio {
-			continue
+func writeSVG(w io.Writer, r *runner, m *machine) error {
+	var groups [][]*row
+	total := 0
+	for _, rows := range r.cells {
+		if c := rows[0].cell; c.lead.ratio && c.kind != timers {
+			groups = append(groups, rows)
+			total += groupHeight(rows)
 		}
-		fmt.Fprintf(&body, "<text x='8' y='%d' class='cell'>%s</text>\n", y, html.EscapeString(rows[0].cell.name))
-		y += 8
-		top := y
-		for i := range rows[1:] {
-			y = bar(&body, &rows[i+1], &rows[0], y)
-		}
-		one := labelLeft + plotWidth/ratioMax
-		fmt.Fprintf(&body, "<line x1='%.1f' x2='%.1f' y1='%d' y2='%d' class='one'/>\n", one, one, top, y)
-		y += groupGap
 	}
-	_, err := fmt.Fprintf(w, `<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%d' font-family='sans-serif'>
-<style>.bar{fill:#9db4c8}.bev{fill:#d2691e}.one{stroke:#333;stroke-dasharray:4 3}.cell{font-size:15px;font-weight:bold}text{font-size:12px;fill:#222}</style>
+	var body strings.Builder
+	column, y, lowest := 0, plotTop, plotTop
+	for _, rows := range groups {
+		if column == 0 && y+groupHeight(rows)/2 > plotTop+total/2 && y > plotTop {
+			column, y = 1, plotTop
+		}
+		group(&body, rows, column*columnWidth, y)
+		y += groupHeight(rows)
+		lowest = max(lowest, y)
+	}
+	commit, _, _ := strings.Cut(m.commit, ",")
+	_, err := fmt.Fprintf(w, `<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%d' font-family='Helvetica, Arial, sans-serif'>
+<style>.bar{fill:#a9bccd}.bev{fill:#d2691e}.bare{fill:#dfe3e6}.one{stroke:#444;stroke-dasharray:4 3}.cell{font-size:14px;font-weight:bold}.what{fill:#666;font-weight:normal;font-size:11px}text{font-size:11.5px;fill:#222}</style>
 <rect width='100%%' height='100%%' fill='#fff'/>
-<text x='8' y='22' style='font-size:18px;font-weight:bold'>Server CPU time for an operation</text>
-<text x='8' y='40'>as a multiple of a bare epoll loop in C (dashed line), same round; median of %d rounds; thin line: least to most; less is better</text>
+<text x='12' y='28' style='font-size:20px;font-weight:bold'>Server CPU time for an operation</text>
+<text x='12' y='47'>As a multiple of the reference in the same round (dashed line): a bare epoll loop in C; for proxies io.Copy or nginx. Less is better.</text>
+<text x='12' y='63'>Median of %d rounds; thin line: least to most; pale: limits without buffers or bounds. %s; commit %.12s; %s.</text>
 %s</svg>
-`, labelLeft+plotWidth+120, y, o.rounds, body.String())
+`, 2*columnWidth, lowest, r.o.rounds, html.EscapeString(m.processor), commit, m.when.Format("2006-01-02"), body.String())
 	return err
 }
 
-// bar draws one server and returns where the next goes.
-func bar(body *strings.Builder, m, ref *measured, y int) int {
-	v, least, most := spread(m.ratios(ref))
+func groupHeight(rows []*row) int { return 8 + (len(rows)-1)*(barHeight+barGap) + groupGap }
+
+// group draws the bars of a cell.
+func group(body *strings.Builder, rows []*row, x, y int) {
+	c := rows[0].cell
+	fmt.Fprintf(body, "<text x='%d' y='%d' class='cell'>%s <tspan class='what'>%s</tspan></text>\n", x+12, y, html.EscapeString(c.name), html.EscapeString(c.what))
+	y += 8
+	top := y
+	ref := find(rows, c.reference())
+	for _, row := range rows {
+		if row != ref {
+			bar(body, row, ref, x, y)
+			y += barHeight + barGap
+		}
+	}
+	one := float64(x) + labelLeft + plotWidth/ratioMax
+	fmt.Fprintf(body, "<line x1='%.1f' x2='%.1f' y1='%d' y2='%d' class='one'/>\n", one, one, top-2, y)
+}
+
+// bar draws one server.
+func bar(body *strings.Builder, w, ref *row, x, y int) {
+	fmt.Fprintf(body, "<text x='%d' y='%d' text-anchor='end'>%s</text>", x+labelLeft-6, y+barHeight-3, html.EscapeString(w.who.name))
+	v, least, most := spread(w.ratios(ref, w.cell.lead.key))
 	if v == 0 {
-		return y
+		fmt.Fprintf(body, "<text x='%d' y='%d'>failed</text>\n", x+labelLeft+4, y+barHeight-3)
+		return
 	}
-	x := func(r float64) float64 { return plotWidth * min(r, ratioMax) / ratioMax }
+	length := func(r float64) float64 { return plotWidth * min(r, ratioMax) / ratioMax }
 	class := "bar"
-	if strings.HasPrefix(m.server, "bev") {
+	switch {
+	case strings.HasPrefix(w.who.name, ours):
 		class = "bev"
+	case w.who.bare:
+		class = "bare"
 	}
-	middle := y + barHeight/2
-	fmt.Fprintf(body, "<text x='%d' y='%d' text-anchor='end'>%s</text>", labelLeft-6, y+barHeight-3, m.server)
-	fmt.Fprintf(body, "<rect x='%d' y='%d' width='%.1f' height='%d' class='%s'/>", labelLeft, y, x(v), barHeight, class)
-	fmt.Fprintf(body, "<line x1='%.1f' x2='%.1f' y1='%d' y2='%d' stroke='#222'/>", labelLeft+x(least), labelLeft+x(most), middle, middle)
-	fmt.Fprintf(body, "<text x='%.1f' y='%d'>%.2f</text>\n", labelLeft+max(x(v), x(most))+6, y+barHeight-3, v)
-	return y + barHeight + barGap
+	left, middle := float64(x+labelLeft), y+barHeight/2
+	fmt.Fprintf(body, "<rect x='%.1f' y='%d' width='%.1f' height='%d' rx='1.5' class='%s'/>", left, y, length(v), barHeight, class)
+	fmt.Fprintf(body, "<line x1='%.1f' x2='%.1f' y1='%d' y2='%d' stroke='#333'/>", left+length(least), left+length(most), middle, middle)
+	fmt.Fprintf(body, "<text x='%.1f' y='%d'>%.2f</text>\n", left+max(length(v), length(most))+5, y+barHeight-3, v)
 }

@@ -3,28 +3,29 @@ package main
 import (
 	"encoding/csv"
 	"fmt"
+	"io"
+	"maps"
 	"os"
-	"os/exec"
-	"runtime"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
-// median of what there is, and the least and the greatest.
+// spread is the median, the least and the greatest of what there is.
 func spread(v []float64) (median, least, most float64) {
-	if len(v) == 0 {
+	n := len(v)
+	if n == 0 {
 		return 0, 0, 0
 	}
 	s := slices.Sorted(slices.Values(v))
-	return s[len(s)/2], s[0], s[len(s)-1]
+	return (s[(n-1)/2] + s[n/2]) / 2, s[0], s[n-1]
 }
 
 // values are the figures of the rounds that did not fail.
-func (m *measured) values(key string) []float64 {
+func (w *row) values(key string) []float64 {
 	var v []float64
-	for _, f := range m.rounds {
+	for _, f := range w.rounds {
 		if f != nil {
 			v = append(v, f[key])
 		}
@@ -32,69 +33,195 @@ func (m *measured) values(key string) []float64 {
 	return v
 }
 
-// ratios are m's figures over the reference's of the same rounds.
-func (m *measured) ratios(ref *measured) []float64 {
+func (w *row) median(key string) float64 {
+	m, _, _ := spread(w.values(key))
+	return m
+}
+
+// ratios are w's figures over another's of the same rounds.
+func (w *row) ratios(to *row, key string) []float64 {
 	var v []float64
-	for i, f := range m.rounds {
-		if f == nil || ref.rounds[i] == nil || ref.rounds[i][m.cell.what.key] == 0 {
+	for i, f := range w.rounds {
+		if f == nil || to.rounds[i] == nil || to.rounds[i][key] == 0 {
 			continue
 		}
-		v = append(v, f[m.cell.what.key]/ref.rounds[i][m.cell.what.key])
+		v = append(v, f[key]/to.rounds[i][key])
 	}
 	return v
 }
 
-// cellsOf gives the rows of each cell, in the order of the grid.
-func cellsOf(all []measured) [][]measured {
-	var cells [][]measured
-	for i := range all {
-		if i == 0 || all[i].cell.name != all[i-1].cell.name {
-			cells = append(cells, nil)
-		}
-		last := &cells[len(cells)-1]
-		*last = append(*last, all[i])
-	}
-	return cells
-}
-
-func writeMarkdown(w *os.File, all []measured, o *options) error {
-	fmt.Fprintf(w, "# Results\n\n%s, %s/%s, %s, commit %s, %d rounds of %gs each, %s.\n\n",
-		processor(), runtime.GOOS, runtime.GOARCH, runtime.Version(), commit(), o.rounds, o.seconds, time.Now().Format(time.DateOnly))
-	fmt.Fprintln(w, "Server on one core, load on another; cells named multi: two loops, nothing pinned.")
-	fmt.Fprintln(w, "Ratios are to the bare epoll loop in C of the same round: median (least to most).")
-	for _, rows := range cellsOf(all) {
-		c := rows[0].cell
-		fmt.Fprintf(w, "\n## %s\n\n`bev bench %s`\n\n", c.name, strings.Join(c.load, " "))
-		fmt.Fprintf(w, "| server | %s | ratio | p50 µs | p99 µs | operations/s |\n|---|---:|---:|---:|---:|---:|\n", c.what.title)
-		for i := range rows {
-			m := &rows[i]
-			if len(m.values(c.what.key)) == 0 {
-				fmt.Fprintf(w, "| %s | failed: %s | | | | |\n", m.server, oneLine(m.failed))
-				continue
-			}
-			v, least, most := spread(m.values(c.what.key))
-			fmt.Fprintf(w, "| %s | %s (%s to %s) | %s | %s | %s | %s |\n", m.server,
-				number(v), number(least), number(most), ratio(m, &rows[0]),
-				medianOf(m, "p50_us"), medianOf(m, "p99_us"), medianOf(m, "ops_per_sec"))
+// find returns a contestant's row of a cell, nil if it has none.
+func find(rows []*row, name string) *row {
+	for _, w := range rows {
+		if w.who.name == name {
+			return w
 		}
 	}
 	return nil
 }
 
-func ratio(m, ref *measured) string {
-	if !m.cell.what.ratio {
-		return ""
+// cellNamed returns the rows of a cell, nil if it was not measured.
+func (r *runner) cellNamed(name string) []*row {
+	for _, rows := range r.cells {
+		if rows[0].cell.name == name {
+			return rows
+		}
 	}
-	v, least, most := spread(m.ratios(ref))
-	return fmt.Sprintf("%.2f (%.2f to %.2f)", v, least, most)
+	return nil
 }
 
-func medianOf(m *measured, key string) string {
-	v, _, _ := spread(m.values(key))
-	if v == 0 {
+func writeReport(w io.Writer, r *runner, m *machine) error {
+	fmt.Fprint(w, "# Results\n\n<!-- Written by the bench: go run . -full -out . ; what stands in results/*.md is taken in at the end. -->\n\n")
+	m.write(w, r)
+	fmt.Fprint(w, `
+The server runs on one core and the load on another, but for cells named multi:
+two loops, and nothing is pinned. Every byte that comes back is compared with
+what was sent. The figure that leads is the server's CPU time for one operation,
+all its threads and the kernel's work included, as a ratio to the reference of
+the same round. A figure is the median of the rounds; in brackets stand the
+least and the most. c-epoll and go-epoll are limits and not peers: bare loops
+without buffers or bounds. bev has default settings; bev-own is told that the
+loop has a core to itself (LoopOptions.OwnCore).
+
+![CPU time of an operation](results/grid.svg)
+
+`)
+	writeTargets(w, r)
+	writeLosses(w, r)
+	writeMatrix(w, r)
+	writeCalls(w, r)
+	for _, rows := range r.cells {
+		writeCell(w, rows)
+	}
+	return writeRest(w, r.o.out)
+}
+
+// writeMatrix is all ratios on one page.
+func writeMatrix(w io.Writer, r *runner) {
+	var names []string
+	for i := range contestants {
+		if s := &contestants[i]; s.kind == echoServers {
+			names = append(names, s.name)
+		}
+	}
+	fmt.Fprintf(w, "## Ratios to a bare epoll loop in C\n\n| | %s |\n|---|%s\n", strings.Join(names, " | "), strings.Repeat("---:|", len(names)))
+	for _, rows := range r.cells {
+		c := rows[0].cell
+		if !c.lead.ratio || c.kind != echoServers {
+			continue
+		}
+		ref := find(rows, c.reference())
+		fmt.Fprintf(w, "| %s |", c.name)
+		for _, name := range names {
+			text := ""
+			if row := find(rows, name); row != nil {
+				if v := row.ratios(ref, c.lead.key); len(v) > 0 {
+					m, _, _ := spread(v)
+					text = fmt.Sprintf("%.2f", m)
+				}
+			}
+			fmt.Fprintf(w, " %s |", text)
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w)
+}
+
+// writeCalls is the table of system calls.
+func writeCalls(w io.Writer, r *runner) {
+	if r.o.noCalls {
+		return
+	}
+	fmt.Fprint(w, "## System calls for one operation\n\nCounted by strace in a run of its own, which slows every call and so has the\nmonitor thread of Go sleep more often than it otherwise would (nanosleep).\n")
+	for _, rows := range r.cells {
+		c := rows[0].cell
+		if !c.calls || !slices.ContainsFunc(rows, func(w *row) bool { return w.calls != nil }) {
+			continue
+		}
+		fmt.Fprintf(w, "\n| %s | all |", c.name)
+		for _, g := range callGroups {
+			fmt.Fprintf(w, " %s |", g.title)
+		}
+		fmt.Fprintf(w, "\n|---|%s\n", strings.Repeat("---:|", len(callGroups)+1))
+		for _, row := range rows {
+			if row.calls == nil {
+				continue
+			}
+			fmt.Fprintf(w, "| %s | %.2f |", row.who.name, row.calls["calls"])
+			for _, g := range callGroups {
+				fmt.Fprintf(w, " %s |", few(row.calls["calls_"+g.title]))
+			}
+			fmt.Fprintln(w)
+		}
+	}
+	fmt.Fprintln(w)
+}
+
+// few is a number of calls; next to none is left out.
+func few(v float64) string {
+	if v < 0.005 {
 		return ""
 	}
-	return number(v)
+	return fmt.Sprintf("%.2f", v)
+}
+
+// writeCell is the table of one cell.
+func writeCell(w io.Writer, rows []*row) {
+	c, ref := rows[0].cell, find(rows, rows[0].cell.reference())
+	fmt.Fprintf(w, "## %s\n\n%s%s. `%s`\n\n| | %s |", c.name, strings.ToUpper(c.what[:1]), c.what[1:], c.loadLine(), c.lead.title)
+	columns := len(c.also) + 2
+	if c.lead.ratio {
+		fmt.Fprintf(w, " ratio to %s |", c.reference())
+		columns++
+	}
+	for _, m := range c.also {
+		fmt.Fprintf(w, " %s |", m.title)
+	}
+	fmt.Fprintf(w, " rounds |\n|---|%s\n", strings.Repeat("---:|", columns))
+	for _, row := range rows {
+		row.write(w, ref, columns)
+	}
+	fmt.Fprintln(w)
+}
+
+// write is the contestant's line of its cell's table.
+func (w *row) write(out io.Writer, ref *row, columns int) {
+	c := w.cell
+	fmt.Fprintf(out, "| %s |", w.who.name)
+	v := w.values(c.lead.key)
+	if len(v) == 0 {
+		why := "not measured"
+		if w.failed != "" {
+			why = "failed: " + oneLine(w.failed)
+		}
+		fmt.Fprintf(out, " %s |%s\n", why, strings.Repeat(" |", columns-1))
+		return
+	}
+	m, least, most := spread(v)
+	fmt.Fprintf(out, " %s (%s to %s) |", number(m), number(least), number(most))
+	if c.lead.ratio {
+		fmt.Fprintf(out, " %s |", ratio(w.ratios(ref, c.lead.key)))
+	}
+	for _, also := range c.also {
+		fmt.Fprintf(out, " %s |", number(w.median(also.key)))
+	}
+	fmt.Fprintf(out, " %d |\n", len(v))
+}
+
+// loadLine is how to run the load by hand.
+func (c *cell) loadLine() string {
+	if c.kind == timers {
+		return "timers bev " + strings.Join(c.load, " ")
+	}
+	return "bev bench " + strings.Join(c.load, " ")
+}
+
+func ratio(v []float64) string {
+	if len(v) == 0 {
+		return ""
+	}
+	m, least, most := spread(v)
+	return fmt.Sprintf("%.2f (%.2f to %.2f)", m, least, most)
 }
 
 // number shows three digits, and all of those before the point.
@@ -112,48 +239,45 @@ func oneLine(s string) string {
 	return strings.NewReplacer("\n", " ", "|", "/").Replace(s)
 }
 
-func writeCSV(w *os.File, all []measured, _ *options) error {
+// writeRest takes in what others have measured: the files results/*.md of the
+// folder that the report goes to.
+func writeRest(w io.Writer, out string) error {
+	files, err := filepath.Glob(filepath.Join(out, "results", "*.md"))
+	if err != nil {
+		return err
+	}
+	slices.Sort(files)
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		if !strings.HasPrefix(string(text), "#") {
+			fmt.Fprintf(w, "## %s\n\n", strings.TrimSuffix(filepath.Base(name), ".md"))
+		}
+		fmt.Fprintf(w, "%s\n", text)
+	}
+	return nil
+}
+
+// writeCSV is every figure of every round; round 0 is the count of calls.
+func writeCSV(w io.Writer, r *runner, _ *machine) error {
 	out := csv.NewWriter(w)
 	if err := out.Write([]string{"cell", "server", "round", "figure", "value"}); err != nil {
 		return err
 	}
-	for _, m := range all {
-		for i, f := range m.rounds {
-			keys := make([]string, 0, len(f))
-			for k := range f {
-				keys = append(keys, k)
-			}
-			slices.Sort(keys)
-			for _, k := range keys {
-				row := []string{m.cell.name, m.server, strconv.Itoa(i + 1), k, strconv.FormatFloat(f[k], 'g', -1, 64)}
-				if err := out.Write(row); err != nil {
-					return err
+	for _, rows := range r.cells {
+		for _, row := range rows {
+			for i, f := range append([]figures{row.calls}, row.rounds...) {
+				for _, k := range slices.Sorted(maps.Keys(f)) {
+					line := []string{row.cell.name, row.who.name, strconv.Itoa(i), k, strconv.FormatFloat(f[k], 'g', -1, 64)}
+					if err := out.Write(line); err != nil {
+						return err
+					}
 				}
 			}
 		}
 	}
 	out.Flush()
 	return out.Error()
-}
-
-// processor is the model of the machine. Source: proc(5), cpuinfo.
-func processor() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown processor"
-	}
-	for line := range strings.Lines(string(text)) {
-		if name, ok := strings.CutPrefix(line, "model name"); ok {
-			return fmt.Sprintf("%s, %d cores", strings.Trim(name, "\t :\n"), runtime.NumCPU())
-		}
-	}
-	return "unknown processor"
-}
-
-func commit() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
 }

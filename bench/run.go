@@ -1,30 +1,26 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // build makes all binaries. The C programs need gcc and libevent-dev.
 func build(ctx context.Context, bin string) error {
+	c := func(name string, libs ...string) []string {
+		return append([]string{"gcc", "-O2", "-Wall", "-pthread", "-o", filepath.Join(bin, name), "c/" + name + ".c"}, libs...)
+	}
 	for _, args := range [][]string{
 		{"go", "build", "-o", filepath.Join(bin, "servers"), "./servers"},
+		{"go", "build", "-o", filepath.Join(bin, "timers"), "./timers"},
 		{"go", "build", "-o", filepath.Join(bin, "bev"), "github.com/bevgo/bev/cmd/bev"},
-		{"gcc", "-O2", "-Wall", "-o", filepath.Join(bin, "epoll_echo"), "c/epoll_echo.c"},
-		{"gcc", "-O2", "-Wall", "-o", filepath.Join(bin, "libevent_echo"), "c/libevent_echo.c", "-levent"},
+		c("epoll_echo"),
+		c("libevent_echo", "-levent"),
+		c("libevent_timers", "-levent"),
 	} {
 		out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
 		if err != nil {
@@ -34,193 +30,172 @@ func build(ctx context.Context, bin string) error {
 	return nil
 }
 
-// measured is what one server did with one cell, in all rounds.
-type measured struct {
-	cell   cell
-	server string
-	rounds []figures // nil for a round that failed
+// figures is one result, of "bev bench --json" or a program of ours.
+type figures map[string]float64
+
+// A row is one contestant in one cell.
+type row struct {
+	cell   *cell
+	who    *contestant
+	rounds []figures // nil for a round that failed or was not reached
+	calls  figures   // of the pass that counts system calls
 	failed string    // the last failure
 }
 
-// figures is one result of "bev bench --json".
-type figures map[string]float64
+// A runner measures the grid.
+type runner struct {
+	o        *options
+	bin      string
+	cells    [][]*row
+	start    time.Time
+	deadline time.Time
+	steps    int // measurements made
+	all      int
+	terminal bool
+	lastSaid string
+}
 
-// runGrid measures all cells, round by round: A B C, A B C, so that whatever
-// happens on the machine happens to all.
-func runGrid(ctx context.Context, o *options, bin string, cells []cell) ([]measured, error) {
-	var all []measured
-	total, done, start := len(cells)*o.rounds, 0, time.Now()
-	for _, c := range cells {
-		row := make([]measured, 0, len(contestants))
-		for _, s := range contestants {
-			if takes(s, c) && (s.name == reference || o.servers.MatchString(s.name)) {
-				row = append(row, measured{cell: c, server: s.name, rounds: make([]figures, o.rounds)})
+// newRunner picks the cells and contestants.
+func newRunner(o *options, bin string) *runner {
+	r := &runner{o: o, bin: bin, start: o.start, deadline: o.start.Add(o.max), terminal: isTerminal(os.Stderr)}
+	for i := range grid {
+		c := &grid[i]
+		if !o.full && !c.short || !o.cells.MatchString(c.name) {
+			continue
+		}
+		var rows []*row
+		for k := range contestants {
+			s := &contestants[k]
+			if s.takes(c) && (s.name == c.reference() || o.servers.MatchString(s.name)) {
+				rows = append(rows, &row{cell: c, who: s, rounds: make([]figures, o.rounds)})
 			}
 		}
-		for round := range o.rounds {
-			for i := range row {
-				progress(c.name, round, row[i].server, done, total, start)
-				f, err := measure(ctx, o, bin, find(row[i].server), c)
-				if ctx.Err() != nil {
-					return nil, context.Cause(ctx)
-				}
-				if err != nil {
-					row[i].failed = err.Error()
-				}
-				row[i].rounds[round] = f
+		r.cells = append(r.cells, rows)
+	}
+	return r
+}
+
+// What a measurement takes besides its seconds: starting the server, the
+// warm-up, ending it all. And a run under strace.
+const (
+	around      = 900 * time.Millisecond
+	underStrace = 2500 * time.Millisecond
+)
+
+// plan sets the seconds of a measurement so that all rounds fit into the time
+// there is.
+func (r *runner) plan() {
+	var fixed, count time.Duration
+	for _, rows := range r.cells {
+		for _, w := range rows {
+			rounds := r.rounds(w.cell)
+			r.all += rounds
+			if w.cell.calls && !r.o.noCalls {
+				r.all++
+				fixed += underStrace
 			}
-			done++
-		}
-		all = append(all, row...)
-	}
-	fmt.Fprint(os.Stderr, "\r\x1b[K")
-	return all, nil
-}
-
-// takes reports whether the server can do the cell at all.
-func takes(s contestant, c cell) bool {
-	return !(s.tcp && c.unix) && !(s.c && c.loops > 1 && s.name != reference)
-}
-
-func find(name string) contestant {
-	for _, s := range contestants {
-		if s.name == name {
-			return s
+			if w.cell.fixed > 0 {
+				fixed += time.Duration(rounds) * w.cell.fixed
+			} else {
+				count += time.Duration(rounds)
+			}
 		}
 	}
-	panic("bench: no server " + name)
+	if r.o.seconds == 0 {
+		left := time.Until(r.deadline) - fixed - count*around
+		r.o.seconds = min(max((left/max(count, 1)).Seconds(), 0.25), 5)
+	}
 }
 
-func progress(cell string, round int, server string, done, total int, start time.Time) {
-	left := "…"
-	if done > 0 {
-		left = (time.Since(start) / time.Duration(done) * time.Duration(total-done)).Round(time.Second).String() + " left"
+func (r *runner) rounds(c *cell) int {
+	if c.fixed > 0 {
+		return min(r.o.rounds, fixedRounds)
 	}
-	fmt.Fprintf(os.Stderr, "\r\x1b[K%3d %%  %s, round %d, %s  (%s)", 100*done/max(total, 1), cell, round+1, server, left)
+	return r.o.rounds
 }
 
-// measure runs one server once.
-func measure(ctx context.Context, o *options, bin string, s contestant, c cell) (figures, error) {
-	server, address, stop, err := startServer(ctx, bin, s, c)
-	if err != nil {
-		return nil, err
-	}
-	defer stop()
-	args := append([]string{"bench"}, c.load...)
-	if !c.fixed {
-		args = append(args, "--duration", strconv.FormatFloat(o.seconds, 'f', -1, 64)+"s")
-	}
-	args = append(args, "--json", "--pid", strconv.Itoa(server), address)
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "bev"), args...)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
-	var said limited
-	cmd.Stderr = &said
-	out, err := pinned(c, 1, cmd.Output)
-	var f figures
-	if jsonErr := json.Unmarshal(out, &f); jsonErr != nil {
-		return nil, fmt.Errorf("%w: %s", errors.Join(err, jsonErr), said.text)
-	}
-	return f, nil // a load that failed may have figures all the same: half of the bytes came back
-}
-
-// limited keeps the beginning of what a program says.
-type limited struct{ text []byte }
-
-func (l *limited) Write(p []byte) (int, error) {
-	l.text = append(l.text, p[:min(len(p), 500-min(len(l.text), 500))]...)
-	return len(p), nil
-}
-
-// startServer starts s for c and waits until it accepts.
-func startServer(ctx context.Context, bin string, s contestant, c cell) (pid int, address string, stop func(), err error) {
-	args := s.args[1:]
-	if c.unix {
-		dir, err := os.MkdirTemp("", "bev-bench-")
-		if err != nil {
-			return 0, "", nil, err
-		}
-		defer func() { old := stop; stop = func() { old(); os.RemoveAll(dir) } }()
-		address = filepath.Join(dir, "socket")
-	} else if address, err = freePort(); err != nil {
-		return 0, "", func() {}, err
-	}
-	stop = func() {}
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, s.args[0]), append(args, serverAddress(s, c, address)...)...)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(c.loops))
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return 0, "", stop, err
-	}
-	if _, err = pinned(c, 0, func() ([]byte, error) { return nil, cmd.Start() }); err != nil {
-		return 0, "", stop, err
-	}
-	stop = func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}
-	if err := awaitReady(stdout); err != nil {
-		stop()
-		return 0, "", func() {}, fmt.Errorf("%s did not start: %w", s.name, err)
-	}
-	go io.Copy(io.Discard, stdout)
-	return cmd.Process.Pid, address, stop, nil
-}
-
-// awaitReady reads up to the line "ready". Some libraries print on the same
-// stream.
-func awaitReady(r io.Reader) error {
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		if lines.Text() == "ready" {
-			return nil
+// run measures round by round, A B C, A B C, so that whatever happens on the
+// machine happens to all. When the time is up it stops where it is.
+func (r *runner) run(ctx context.Context) error {
+	r.plan()
+	if !r.o.noCalls {
+		for _, rows := range r.cells {
+			if rows[0].cell.calls && !r.each(ctx, rows, "counting calls", func(w *row) (figures, error) {
+				f, err := countCalls(ctx, r.bin, w.who, w.cell)
+				w.calls = f
+				return f, err
+			}) {
+				return context.Cause(ctx)
+			}
 		}
 	}
-	return errors.Join(lines.Err(), io.ErrUnexpectedEOF)
+	for round := range r.o.rounds {
+		for _, rows := range r.cells {
+			if round >= r.rounds(rows[0].cell) {
+				continue
+			}
+			title := fmt.Sprintf("round %d of %d", round+1, r.rounds(rows[0].cell))
+			if !r.each(ctx, rows, title, func(w *row) (figures, error) {
+				f, err := measure(ctx, r.o, r.bin, w.who, w.cell)
+				w.rounds[round] = f
+				return f, err
+			}) {
+				return context.Cause(ctx)
+			}
+		}
+	}
+	return nil
 }
 
-func serverAddress(s contestant, c cell, address string) []string {
-	switch {
-	case s.c && c.unix:
-		return []string{"unix", address}
-	case s.c:
-		host, port, _ := net.SplitHostPort(address)
-		return []string{host, port}
-	case c.unix:
-		return []string{"unix:" + address}
+// each does one thing with each row of a cell. It reports false when there is
+// no time left for it, or the user wants no more.
+func (r *runner) each(ctx context.Context, rows []*row, title string, do func(*row) (figures, error)) bool {
+	c := rows[0].cell
+	need := time.Duration(len(rows)) * (c.fixed + around)
+	if c.fixed == 0 {
+		need += time.Duration(float64(len(rows)) * r.o.seconds * float64(time.Second))
 	}
-	return []string{address}
+	if time.Now().Add(need).After(r.deadline) {
+		r.say("%s: no time left", c.name)
+		return false
+	}
+	for _, w := range rows {
+		r.progress(c.name, title, w.who.name)
+		if _, err := do(w); err != nil {
+			w.failed = err.Error()
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		r.steps++
+	}
+	return true
 }
 
-// freePort finds a port that nobody has. Somebody may take it before the
-// server does; the round fails then, and says so.
-func freePort() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// progress is a line that is written over on a terminal, and one for each cell
+// and round elsewhere.
+func (r *runner) progress(cell, title, who string) {
+	left := min(time.Until(r.deadline), time.Hour*24)
+	if spent := time.Since(r.start); r.steps > 0 {
+		left = min(left, spent/time.Duration(r.steps)*time.Duration(max(r.all-r.steps, 0)))
 	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
+	text := fmt.Sprintf("%3d %%  %s, %s, %s  (%v left)", 100*r.steps/max(r.all, 1), title, cell, who, left.Round(time.Second))
+	if r.terminal {
+		fmt.Fprintf(os.Stderr, "\r\x1b[K%s", text)
+	} else if key := title + cell; key != r.lastSaid {
+		r.lastSaid = key
+		r.say("%s", text)
+	}
 }
 
-// pinned runs f, which starts a process, on one processor core: the server on
-// core 0, the load on core 1. A process inherits the cores of the thread that
-// starts it. Source: sched_setaffinity(2).
-func pinned(c cell, core int, f func() ([]byte, error)) ([]byte, error) {
-	if c.loops > 1 || runtime.NumCPU() < 2 {
-		return f()
+func (r *runner) say(format string, args ...any) {
+	if r.terminal {
+		fmt.Fprint(os.Stderr, "\r\x1b[K")
 	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var old, one unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &old); err != nil {
-		return nil, os.NewSyscallError("sched_getaffinity", err)
-	}
-	one.Set(core)
-	if err := unix.SchedSetaffinity(0, &one); err != nil {
-		return nil, os.NewSyscallError("sched_setaffinity", err)
-	}
-	defer unix.SchedSetaffinity(0, &old)
-	return f()
+	fmt.Fprintf(os.Stderr, format+"\n", args...)
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -2,38 +2,60 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/bevgo/bev"
 )
 
-func serveBev(network, address string, loops int, ready func()) error {
-	return runBev(network, address, loops, ready, nil)
-}
+func serveBev(s *settings) error { return runBev(s, nil) }
 
 // serveBevOwnCore is bev told that each loop has a core to itself.
-func serveBevOwnCore(network, address string, loops int, ready func()) error {
-	return runBev(network, address, loops, ready, &bev.LoopOptions{OwnCore: true})
-}
+func serveBevOwnCore(s *settings) error { return runBev(s, &bev.LoopOptions{OwnCore: true}) }
 
-// runBev runs several loops as the C server does: each listens on the port,
-// and the kernel spreads the callers.
-func runBev(network, address string, loops int, ready func(), o *bev.LoopOptions) error {
-	echo := bev.Callbacks{Read: func(c *bev.Conn) { c.WriteBuffer(c.Input()) }}
-	accept := func(c *bev.Conn) {
-		c.SetCallbacks(echo)
-		c.Enable(bev.Reading)
-	}
+// runBev runs several loops as the C servers do: each listens on the port, and
+// the kernel spreads the callers.
+func runBev(s *settings, o *bev.LoopOptions) error {
 	ended := make(chan error)
-	for range loops {
+	for range s.loops {
 		loop, err := bev.NewLoop(o)
 		if err != nil {
 			return err
 		}
-		if _, err := bev.Listen(loop, network, address, accept, &bev.ListenOptions{ReusePort: loops > 1}); err != nil {
+		accept, err := bevAccept(s, loop)
+		if err != nil {
+			return err
+		}
+		if _, err := bev.Listen(loop, s.network, s.address, accept, &bev.ListenOptions{ReusePort: s.loops > 1}); err != nil {
 			return err
 		}
 		go func() { ended <- loop.Run(context.Background()) }()
 	}
-	ready()
+	s.ready()
 	return <-ended
+}
+
+// bevAccept makes a caller's connection an echo.
+func bevAccept(s *settings, loop *bev.Loop) (func(*bev.Conn), error) {
+	echo := bev.Callbacks{Read: func(c *bev.Conn) { c.WriteBuffer(c.Input()) }}
+	var group *bev.RateGroup
+	if s.group > 0 {
+		var err error
+		if group, err = bev.NewRateGroup(loop, bev.RateLimit{Read: s.group}); err != nil {
+			return nil, err
+		}
+	}
+	return func(c *bev.Conn) {
+		c.SetCallbacks(echo)
+		if s.armed {
+			c.SetTimeouts(time.Hour, time.Hour)
+			c.SetWatermark(bev.Both, bev.Watermark{Low: 0, High: 1 << 20})
+		}
+		if s.limit > 0 {
+			c.SetRateLimit(&bev.RateLimit{Read: s.limit})
+		}
+		if group != nil {
+			group.Add(c)
+		}
+		c.Enable(bev.Reading)
+	}, nil
 }

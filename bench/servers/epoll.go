@@ -12,16 +12,16 @@ import (
 // serveEpoll is the limit for a Go program: level-triggered epoll, one read
 // and one write an event, system calls that the scheduler does not hear of, no
 // buffers, no bounds, no errors to speak of.
-func serveEpoll(network, address string, loops int, ready func()) error {
-	if network != "tcp" {
+func serveEpoll(s *settings) error {
+	if s.network != "tcp" {
 		return errors.New("only tcp")
 	}
-	ap, err := netip.ParseAddrPort(address)
+	ap, err := netip.ParseAddrPort(s.address)
 	if err != nil {
 		return err
 	}
 	failed := make(chan error)
-	for range loops {
+	for range s.loops {
 		fd, err := listenEpoll(ap)
 		if err != nil {
 			return err
@@ -31,7 +31,7 @@ func serveEpoll(network, address string, loops int, ready func()) error {
 			failed <- loopEpoll(fd)
 		}()
 	}
-	ready()
+	s.ready()
 	return <-failed
 }
 

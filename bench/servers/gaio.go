@@ -8,25 +8,25 @@ import (
 
 // serveGaio is the server of gaio's README: a watcher, and a read for each
 // write that has ended.
-func serveGaio(network, address string, loops int, ready func()) error {
-	ln, err := net.Listen(network, address)
+func serveGaio(s *settings) error {
+	ln, err := net.Listen(s.network, s.address)
 	if err != nil {
 		return err
 	}
-	watchers := make([]*gaio.Watcher, loops)
+	watchers := make([]*gaio.Watcher, s.loops)
 	for i := range watchers {
 		if watchers[i], err = gaio.NewWatcher(); err != nil {
 			return err
 		}
 		go gaioEcho(watchers[i])
 	}
-	ready()
+	s.ready()
 	for i := 0; ; i++ {
 		c, err := ln.Accept()
 		if err != nil {
 			return err
 		}
-		if err := watchers[i%loops].Read(nil, c, make([]byte, 4096)); err != nil {
+		if err := watchers[i%s.loops].Read(nil, c, make([]byte, s.buffer)); err != nil {
 			return err
 		}
 	}

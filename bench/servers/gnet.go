@@ -18,7 +18,7 @@ func (e *gnetEcho) OnTraffic(c gnet.Conn) gnet.Action {
 	return gnet.None
 }
 
-func serveGnet(network, address string, loops int, ready func()) error {
-	return gnet.Run(&gnetEcho{ready: ready}, network+"://"+address,
-		gnet.WithNumEventLoop(loops), gnet.WithTCPNoDelay(gnet.TCPNoDelay), gnet.WithLogLevel(logging.ErrorLevel))
+func serveGnet(s *settings) error {
+	return gnet.Run(&gnetEcho{ready: s.ready}, s.network+"://"+s.address,
+		gnet.WithNumEventLoop(s.loops), gnet.WithTCPNoDelay(gnet.TCPNoDelay), gnet.WithLogLevel(logging.ErrorLevel))
 }

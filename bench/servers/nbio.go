@@ -5,13 +5,14 @@ import (
 	"github.com/lesismal/nbio/logging"
 )
 
-func serveNbio(network, address string, loops int, ready func()) error {
+func serveNbio(s *settings) error {
 	logging.SetLevel(logging.LevelError)
-	e := nbio.NewEngine(nbio.Config{Network: network, Addrs: []string{address}, NPoller: loops})
-	e.OnData(func(c *nbio.Conn, p []byte) { c.Write(append([]byte(nil), p...)) })
+	e := nbio.NewEngine(nbio.Config{Network: s.network, Addrs: []string{s.address}, NPoller: s.loops})
+	// Write copies what the kernel does not take, so p need not be kept.
+	e.OnData(func(c *nbio.Conn, p []byte) { c.Write(p) })
 	if err := e.Start(); err != nil {
 		return err
 	}
-	ready()
+	s.ready()
 	select {}
 }

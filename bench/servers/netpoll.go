@@ -6,11 +6,11 @@ import (
 	"github.com/cloudwego/netpoll"
 )
 
-func serveNetpoll(network, address string, loops int, ready func()) error {
-	if err := netpoll.Configure(netpoll.Config{PollerNum: loops}); err != nil {
+func serveNetpoll(s *settings) error {
+	if err := netpoll.Configure(netpoll.Config{PollerNum: s.loops}); err != nil {
 		return err
 	}
-	ln, err := netpoll.CreateListener(network, address)
+	ln, err := netpoll.CreateListener(s.network, s.address)
 	if err != nil {
 		return err
 	}
@@ -29,6 +29,6 @@ func serveNetpoll(network, address string, loops int, ready func()) error {
 	if err != nil {
 		return err
 	}
-	ready()
+	s.ready()
 	return el.Serve(ln)
 }

@@ -193,7 +193,9 @@ func cpuTime(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
-// memory is the resident memory of a process, in bytes. Source: proc(5), statm.
+// memory is what a process has in memory and shares with nobody, in bytes: what
+// is resident, without the pages of files, which come and go with the code that
+// happens to run. Source: proc(5), statm.
 func memory(pid int) (int64, error) {
 	if pid == 0 {
 		return 0, nil
@@ -203,11 +205,15 @@ func memory(pid int) (int64, error) {
 		return 0, fmt.Errorf("no process %d to read the memory of (--pid)", pid)
 	}
 	fields := strings.Fields(string(text))
-	if len(fields) < 2 {
+	if len(fields) < 3 {
 		return 0, fmt.Errorf("/proc/%d/statm: %q", pid, text)
 	}
-	pages, err := strconv.ParseInt(fields[1], 10, 64)
-	return pages * int64(os.Getpagesize()), err
+	resident, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	shared, err := strconv.ParseInt(fields[2], 10, 64)
+	return (resident - shared) * int64(os.Getpagesize()), err
 }
 
 // kernelMemory is what the kernel takes for sockets, in bytes, as far as it

@@ -55,6 +55,7 @@ type echoLoad struct {
 // echoConn is one connection of it.
 type echoConn struct {
 	load     *echoLoad
+	conn     *bev.Conn // once it is connected
 	sent     cursor
 	received cursor
 	ops      int64
@@ -91,6 +92,9 @@ func (b *benchEcho) measureOn(loop *bev.Loop) (*benchResult, error) {
 		}
 	}
 	r.fromHistogram(l.times)
+	for _, e := range l.conns {
+		e.conn.Abort() // so that no port is left in TIME_WAIT
+	}
 	return r, l.failed
 }
 
@@ -153,6 +157,7 @@ func (e *echoConn) event(c *bev.Conn, what bev.Event, err error) {
 		e.load.fail(err)
 		return
 	}
+	e.conn = c
 	c.Enable(bev.Reading)
 	for i := range e.starts {
 		e.starts[i] = time.Now()

@@ -68,6 +68,9 @@ func (b *benchHalf) Run(std stdio) error {
 		return ended
 	}
 	s := c.Stats()
+	if s.BytesWritten == 0 && ended != nil {
+		return ended // it never began
+	}
 	r := &benchResult{Seconds: time.Since(start).Seconds(), Sent: int64(s.BytesWritten), Received: int64(s.BytesRead)}
 	if err := r.print(std.out, b.JSON); err != nil {
 		return err

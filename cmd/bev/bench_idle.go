@@ -134,9 +134,10 @@ func (r *idleRun) open(stderr io.Writer) error {
 }
 
 // settled waits until our server has that many connections, and has given
-// back what it does not use.
+// back what it does not use. Another's has as long as it will have to hold them.
 func (r *idleRun) settled(conns int) error {
 	if r.server == nil {
+		time.Sleep(r.Hold)
 		return nil
 	}
 	for {

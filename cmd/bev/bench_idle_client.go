@@ -85,7 +85,7 @@ func (h *idleClient) told(word string) {
 	case "close":
 		h.closing = true
 		for _, c := range h.conns {
-			c.Close()
+			c.Abort() // so that no port is left in TIME_WAIT
 		}
 		h.conns = nil
 		h.say("closed")

@@ -67,7 +67,9 @@ func (o *proxyCmd) to() addressFlags {
 // Run serves until it is interrupted.
 func (o *proxyCmd) Run(std stdio) error {
 	p := &proxy{proxyCmd: o, log: o.logger(std.err), parts: make(map[*bev.Loop]*proxyPart)}
-	runner, loops, err := o.runner(&bev.LoopOptions{Logger: p.log})
+	// This process is there for its loops and nothing else: nobody minds that
+	// the collector waits for the end of a system call.
+	runner, loops, err := o.runner(&bev.LoopOptions{Logger: p.log, OwnCore: true})
 	if err != nil {
 		return err
 	}
