@@ -25,7 +25,12 @@ func runBev(s *settings, o *bev.LoopOptions) error {
 		if err != nil {
 			return err
 		}
-		if _, err := bev.Listen(loop, s.network, s.address, accept, &bev.ListenOptions{ReusePort: s.loops > 1}); err != nil {
+		o := &bev.ListenOptions{ReusePort: s.loops > 1}
+		if s.armed {
+			marks := bev.Watermark{High: 1 << 20}
+			o.Conn = &bev.ConnOptions{ReadTimeout: time.Hour, WriteTimeout: time.Hour, ReadWatermark: marks, WriteWatermark: marks}
+		}
+		if _, err := bev.Listen(loop, s.network, s.address, accept, o); err != nil {
 			return err
 		}
 		go func() { ended <- loop.Run(context.Background()) }()
@@ -46,10 +51,6 @@ func bevAccept(s *settings, loop *bev.Loop) (func(*bev.Conn), error) {
 	}
 	return func(c *bev.Conn) {
 		c.SetCallbacks(echo)
-		if s.armed {
-			c.SetTimeouts(time.Hour, time.Hour)
-			c.SetWatermark(bev.Both, bev.Watermark{Low: 0, High: 1 << 20})
-		}
 		if s.limit > 0 {
 			c.SetRateLimit(&bev.RateLimit{Read: s.limit})
 		}
