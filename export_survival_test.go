@@ -27,3 +27,7 @@ func (ln *Listener) Drains() int {
 	defer ln.mu.Unlock()
 	return len(ln.drains)
 }
+
+// Sockets is how many Conns over descriptors the Loop counts. Safe from any
+// goroutine.
+func (l *Loop) Sockets() int { return int(l.sockets.Load()) }
