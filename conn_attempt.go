@@ -69,6 +69,10 @@ func (a *attempt) connect() error {
 		}
 	}
 	if local := d.localFor(a.addr); local.IsValid() {
+		if local.Family() != sys.Unix && local.Port() == 0 {
+			// Where the system has no such thing, bind chooses.
+			_ = sys.SetBindLater(a.fd)
+		}
 		if err := sys.Bind(a.fd, local); err != nil {
 			return err
 		}

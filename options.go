@@ -299,8 +299,10 @@ type DialOptions struct {
 	AttemptDelay time.Duration
 
 	// LocalAddr is the numeric address to dial from, "" for any: "10.0.0.1:0",
-	// ":5000", or a path. Addresses of another family are not tried. The
-	// path of a unix socket is yours to remove.
+	// ":5000", or a path. Addresses of another family are not tried. Port 0
+	// means one that the kernel picks; on Linux it may then serve connections
+	// to several servers at a time. The path of a unix socket is yours to
+	// remove.
 	LocalAddr string
 
 	// Resolver looks up host names. Nil means net.DefaultResolver.

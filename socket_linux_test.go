@@ -40,3 +40,19 @@ func TestListenFailsWhereTheUserTimeoutDoes(t *testing.T) {
 		t.Errorf("Listen: %v, want ENOPROTOOPT and the option's name", err)
 	}
 }
+
+// A port that bind has chosen is one connection's alone, whoever it goes to.
+func TestDialFromALocalAddressLeavesThePortToConnect(t *testing.T) {
+	r := run(t, nil)
+	ln := netListen(t, "tcp4", "127.0.0.1:0")
+	for local, want := range map[string]int{"127.0.0.1:0": 1, "": 0} {
+		tr := r.trace()
+		c := r.dialTo(ln, tr.callbacks(everything), &bev.DialOptions{LocalAddr: local})
+		tr.want("event connected")
+		r.on(func() {
+			if n := option(t, c.FD(), syscall.IPPROTO_IP, 0x18); n != want { // IP_BIND_ADDRESS_NO_PORT
+				t.Errorf("LocalAddr %q: IP_BIND_ADDRESS_NO_PORT is %d, want %d", local, n, want)
+			}
+		})
+	}
+}

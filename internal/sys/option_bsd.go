@@ -12,3 +12,6 @@ func UserTimeout(fd int) (time.Duration, error) { return 0, unsupported(OpGetsoc
 
 // SetDeferAccept is Linux's only: ErrUnsupported.
 func SetDeferAccept(fd int, d time.Duration) error { return unsupported(OpSetsockopt) }
+
+// SetBindLater is Linux's only: ErrUnsupported.
+func SetBindLater(fd int) error { return unsupported(OpSetsockopt) }

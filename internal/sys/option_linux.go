@@ -39,3 +39,11 @@ func UserTimeout(fd int) (time.Duration, error) {
 func SetDeferAccept(fd int, d time.Duration) error {
 	return setIntOption(fd, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, seconds(d))
 }
+
+// SetBindLater has bind with port 0 leave the choice of a port to connect,
+// which knows the other end: one address can then be used for as many
+// connections to each server as there are ports, not for as many in all. Linux
+// 4.2. Source: IP_BIND_ADDRESS_NO_PORT, ip(7).
+func SetBindLater(fd int) error {
+	return setIntOption(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+}

@@ -32,6 +32,22 @@ func checkLinuxOptions(t *testing.T, conn, listener int) {
 	if d, err := UserTimeout(conn); d != 2*time.Millisecond || err != nil {
 		t.Errorf("UserTimeout says %v, %v", d, err)
 	}
+	for _, family := range []Family{Inet4, Inet6} {
+		fd, err := Socket(family, Stream)
+		if err != nil {
+			continue // no IPv6 here
+		}
+		own(t, fd)
+		must(t, SetBindLater(fd))
+		a, err := ParseAddr("tcp", map[Family]string{Inet4: "127.0.0.1:0", Inet6: "[::1]:0"}[family])
+		must(t, err)
+		if err := Bind(fd, a); err != nil {
+			continue
+		}
+		if local, err := LocalAddr(fd); err != nil || local.Port() != 0 {
+			t.Errorf("family %v: bound to %v, %v, want no port yet", family, local, err)
+		}
+	}
 	must(t, SetUserTimeout(conn, 0))
 	must(t, SetDeferAccept(listener, 0))
 	if ms := option(t, conn, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT); ms != 0 {

@@ -132,6 +132,9 @@ func TestLinuxOptions(t *testing.T) {
 		if !errors.Is(user, errors.ErrUnsupported) || !errors.Is(accept, errors.ErrUnsupported) {
 			t.Errorf("got %v, %v", user, accept)
 		}
+		if err := SetBindLater(a); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("SetBindLater: %v", err)
+		}
 		if _, err := UserTimeout(a); !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("UserTimeout: %v", err)
 		}

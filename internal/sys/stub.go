@@ -75,6 +75,7 @@ func SetSendBuffer(fd, n int) error                { return unsupported(OpSetsoc
 func RecvBuffer(fd int) (int, error)               { return 0, unsupported(OpGetsockopt) }
 func SendBuffer(fd int) (int, error)               { return 0, unsupported(OpGetsockopt) }
 func SetUserTimeout(fd int, d time.Duration) error { return unsupported(OpSetsockopt) }
+func SetBindLater(fd int) error                    { return unsupported(OpSetsockopt) }
 func UserTimeout(fd int) (time.Duration, error)    { return 0, unsupported(OpGetsockopt) }
 func SetDeferAccept(fd int, d time.Duration) error { return unsupported(OpSetsockopt) }
 
