@@ -40,19 +40,17 @@ type Conn struct {
 	flags           connFlags
 	noRead, noWrite Reason
 	pend            pending
-	peerKind        peerKind // these two: see peerIP; here because there is room
-	peerPort        uint16
+	state           socketState // of a socketConn, as fd is: here because there is room
+	peerPort        uint16      // these two: see conn_addr.go
+	peerIP          [16]byte
+	slot            uint32 // its index in Loop.sources
+	fd              int32
 	timer           timer.Node
-	held            uint32 // see memBudget; here because there is room
-	readSince       int64  // these three: see conn_timeout.go
-	writeSince      int64
-	ioSince         int64
+	readSince       moment // these three: see conn_timeout.go
+	writeSince      moment
+	ioSince         moment
+	moved           traffic
 	rare            *rareState // nil in ordinary times
-
-	// The address of a TCP peer, see conn_addr.go.
-	peerIP [16]byte
-
-	bytesRead, bytesWritten uint64
 }
 
 // connFlags are facts about a Conn that are either so or not.
@@ -78,6 +76,11 @@ const (
 	flagBudget               // in memBudget.waiting
 	flagFiles                // its buffers may hold file ranges, see memBudget
 	flagLimited              // it has rate limits, or its Loop a memory budget
+	flagOwned                // it is in Loop.sources
+	flagWriteClock           // writeSince counts: there is something to send
+	flagIdle                 // the idle timeout was told, and no byte has moved since
+	flagIPv4                 // peerIP is an IPv4 address, in the form of IPv6
+	flagIPv6                 // peerIP is an IPv6 address
 )
 
 // Reason says why a direction of a [Conn] is at a standstill, one bit each.
@@ -127,22 +130,64 @@ func (c *Conn) init(l *Loop, s *connSettings) {
 
 // own makes the Conn one of the Loop's: src is its transport. Until then the
 // Loop knows nothing of it.
-func (c *Conn) own(src source) poll.Token {
+func (c *Conn) own(src source) {
 	c.loop.stats.Conns++
 	c.loop.stats.Opened++
-	c.ioSince = c.loop.clock()
+	c.ioSince = momentOf(c.loop.clock())
 	c.armTimer()
-	return c.loop.sources.Insert(src)
+	c.slot = c.loop.sources.Insert(src).Index()
+	c.flags |= flagOwned
 }
+
+// token is what Loop.sources and the poller know the Conn by, from own to
+// disown.
+func (c *Conn) token() poll.Token { return c.loop.sources.Token(c.slot) }
 
 // disown takes the token back, if there was one: what is left of this batch of
 // events finds nothing.
-func (c *Conn) disown(t poll.Token) (owned bool) {
-	if owned = c.loop.sources.Remove(t); owned {
+func (c *Conn) disown() (owned bool) {
+	if owned = c.flags&flagOwned != 0; owned {
+		c.flags &^= flagOwned
+		c.loop.sources.Remove(c.token())
 		c.loop.stats.Conns--
 		c.loop.drains.check(c.loop.stats.Conns)
 	}
 	return owned
+}
+
+// renew gives the Conn another token: what is left of this batch of events is
+// not for it any more. The Loop's budget knows it by its slot.
+func (c *Conn) renew(src source) {
+	c.loop.budget.set(c, 0)
+	c.loop.sources.Remove(c.token())
+	c.slot = c.loop.sources.Insert(src).Index()
+	c.loop.budget.recount(c)
+}
+
+// traffic counts the bytes that a Conn has moved, in 32 bits; what goes over is
+// in the rare state.
+type traffic struct {
+	read, written uint32
+}
+
+func (c *Conn) countRead(n int) {
+	if c.moved.read += uint32(n); c.moved.read < uint32(n) {
+		c.ensureRare().readOver++
+	}
+}
+
+func (c *Conn) countWritten(n int) {
+	if c.moved.written += uint32(n); c.moved.written < uint32(n) {
+		c.ensureRare().writtenOver++
+	}
+}
+
+func (c *Conn) traffic() (read, written uint64) {
+	read, written = uint64(c.moved.read), uint64(c.moved.written)
+	if r := c.rare; r != nil {
+		read, written = read+uint64(r.readOver)<<32, written+uint64(r.writtenOver)<<32
+	}
+	return read, written
 }
 
 // bufferNotes is the Conn as its buffers see it: a type of its own, so that
@@ -162,7 +207,7 @@ func (n *bufferNotes) BufferChanged(b *buffer.Buffer, added, removed int) {
 	if removed > 0 {
 		c.outputFell()
 		if c.out.Len() == 0 {
-			c.writeSince = 0
+			c.flags &^= flagWriteClock
 		}
 	}
 	if added > 0 && c.flags&(flagBusy|flagClosed) == 0 {
@@ -200,13 +245,11 @@ func (c *Conn) Enable(dir Dir) {
 		return
 	}
 	if dir&Reading != 0 {
-		c.readSince = c.loop.clock()
+		c.readSince = momentOf(c.loop.clock())
 		c.resume(Reading, ReasonDisabled)
 	}
 	if dir&Writing != 0 {
-		if c.writeSince != 0 {
-			c.writeSince = c.loop.clock()
-		}
+		c.writeSince = momentOf(c.loop.clock())
 		c.resume(Writing, ReasonDisabled)
 		c.oweWrite()
 	}
@@ -280,7 +323,7 @@ func (c *Conn) suspend(dir Dir, r Reason) {
 // resume takes a reason away. A direction for which none is left goes on,
 // from the loop's queue, with its timeout starting anew.
 func (c *Conn) resume(dir Dir, r Reason) {
-	now := c.loop.clock()
+	now := momentOf(c.loop.clock())
 	if dir&Reading != 0 && c.noRead != 0 {
 		if c.noRead &^= r; c.noRead == 0 {
 			c.readSince = now
@@ -292,7 +335,7 @@ func (c *Conn) resume(dir Dir, r Reason) {
 	}
 	if dir&Writing != 0 && c.noWrite != 0 {
 		if c.noWrite &^= r; c.noWrite == 0 && (c.tr.more(Writing) || c.out.Len() > 0 || c.flags&flagFinWanted != 0) {
-			c.writeSince = now
+			c.startWriteAt(now)
 			c.armTimer()
 			c.queueDirty()
 		}
@@ -377,8 +420,9 @@ type ConnStats struct {
 // Stats returns a snapshot. Loop only.
 func (c *Conn) Stats() ConnStats {
 	c.loop.assertOwner("Conn.Stats")
+	read, written := c.traffic()
 	return ConnStats{
-		BytesRead: c.bytesRead, BytesWritten: c.bytesWritten,
+		BytesRead: read, BytesWritten: written,
 		Input: c.in.Len(), Output: c.out.Len(),
 		Memory:    c.in.Cap() + c.out.Cap(),
 		Suspended: [2]Reason{c.noRead, c.noWrite},

@@ -16,45 +16,35 @@ func (c *Conn) LocalAddr() net.Addr {
 // is known for the whole life of the Conn and after it. Loop only.
 func (c *Conn) RemoteAddr() net.Addr {
 	c.loop.assertOwner("Conn.RemoteAddr")
-	if c.peerKind != peerNone {
+	if c.flags&(flagIPv4|flagIPv6) != 0 {
 		return net.TCPAddrFromAddrPort(c.peer())
 	}
 	return c.tr.remoteAddr()
 }
 
-// peerKind says what Conn.peerIP holds. A netip.Addr would know by itself, and
-// take 8 bytes more of each idle Conn.
-type peerKind uint8
-
-const (
-	peerNone peerKind = iota // nothing
-	peerIPv4                 // an IPv4 address, in the form of IPv6
-	peerIPv6                 // an IPv6 address; its zone, if it has one, is in rareState
-)
-
 // setPeer remembers the address of the peer: the kernel forgets it when the
-// connection is reset.
+// connection is reset. A netip.Addr would take 8 bytes more of each idle Conn:
+// the family is in its flags, and the zone, if there is one, in the rare state.
 func (c *Conn) setPeer(a netip.AddrPort) {
 	ip := a.Addr()
 	c.peerIP, c.peerPort = ip.As16(), a.Port()
+	c.flags &^= flagIPv4 | flagIPv6
 	switch {
-	case !ip.IsValid():
-		c.peerKind = peerNone
 	case ip.Is4():
-		c.peerKind = peerIPv4
-	default:
-		c.peerKind = peerIPv6
+		c.flags |= flagIPv4
+	case ip.Is6():
+		c.flags |= flagIPv6
 	}
 	if z := ip.Zone(); z != "" || c.rare != nil {
 		c.ensureRare().zone = z
 	}
 }
 
-// peer is the address that setPeer remembered; peerKind is not peerNone.
+// peer is the address that setPeer remembered, if it did.
 func (c *Conn) peer() netip.AddrPort {
 	ip := netip.AddrFrom16(c.peerIP)
 	switch {
-	case c.peerKind == peerIPv4:
+	case c.flags&flagIPv4 != 0:
 		ip = ip.Unmap()
 	case c.rare != nil:
 		ip = ip.WithZone(c.rare.zone)

@@ -178,7 +178,7 @@ func (a *attempt) handOver() error {
 	if a.token == 0 {
 		return s.register()
 	}
-	if err := s.loop.poller.Modify(a.fd, s.token, connInterest); err != nil {
+	if err := s.loop.poller.Modify(a.fd, s.token(), connInterest); err != nil {
 		return err
 	}
 	s.state = sockRegistered | sockWritable

@@ -80,8 +80,8 @@ func newDialing(ctx context.Context, l *Loop, network, addr string, o *DialOptio
 	if err != nil {
 		return nil, err
 	}
-	c := &socketConn{fd: -1}
-	c.tr = c
+	c := new(socketConn)
+	c.fd, c.tr = -1, c
 	c.init(l, s)
 	c.noRead |= ReasonConnecting
 	c.noWrite |= ReasonConnecting
@@ -131,7 +131,7 @@ func (d *dialing) run() {
 		d.loop.relieve()
 		return
 	}
-	c.token = c.own(c)
+	c.own(c)
 	if d.ctx.Err() != nil {
 		d.ctxEnded()
 		return
@@ -261,7 +261,7 @@ func (d *dialing) connected(to sys.Addr) {
 	s := d.c
 	d.end()
 	s.setPeer(to.AddrPort())
-	s.ioSince = s.loop.clock()
+	s.ioSince = momentOf(s.loop.clock())
 	s.resume(Both, ReasonConnecting)
 	s.armTimer()
 	if r := s.rare.redial; r != nil {

@@ -100,7 +100,10 @@ type rareState struct {
 	relay    *Relaying // that it is an end of
 	rate     *connRate // rate limits, nil for none
 	deadline int64     // end of a linger, 0 for none
-	zone     string    // of a link-local peer, see Conn.setPeer
+
+	readOver, writtenOver uint32 // see traffic
+
+	zone string // of a link-local peer, see Conn.setPeer
 
 	what  Event // event bits not told yet
 	err   error // why, of those bits

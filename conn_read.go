@@ -76,10 +76,10 @@ func (c *Conn) received(n int) {
 
 // account notes that n bytes have come.
 func (c *Conn) account(n int) {
-	now := c.loop.now
+	now := momentOf(c.loop.now)
 	c.readSince = now
 	c.notIdle(now)
-	c.bytesRead += uint64(n)
+	c.countRead(n)
 	c.loop.stats.BytesRead += uint64(n)
 	if c.flags&flagLimited != 0 {
 		c.charge(Reading, n)

@@ -9,16 +9,33 @@ import (
 )
 
 // timeouts are durations in milliseconds, 0 for none, in 32 bits for the sake
-// of idle Conns: the longest is 49 days.
+// of idle Conns: the longest is 24 days.
 type timeouts struct {
 	read, write, idle uint32
 }
 
-// Each clock of a Conn is a time at which it last started: readSince,
-// writeSince (0 while there is nothing to send), ioSince; deadline is the end
-// of a linger. Moving a byte stores a time and touches nothing
-// else: the one node in the loop's heap is allowed to be early, and expire
-// puts it where it belongs.
+// A moment is a time of the Loop's clock in milliseconds, rounded up, in 32
+// bits. They come round after 49 days; a clock that runs is never that old,
+// because its timeout is shorter.
+type moment uint32
+
+const millisecond = int64(time.Millisecond)
+
+func momentOf(now int64) moment { return moment((now + millisecond - 1) / millisecond) }
+
+// end is the time at which a clock that started at m has run for so many
+// milliseconds. It is seen from now, which is not before m.
+func (m moment) end(ms uint32, now int64) int64 {
+	age := uint32(momentOf(now) - m)
+	return ((now+millisecond-1)/millisecond - int64(age) + int64(ms)) * millisecond
+}
+
+// Each clock of a Conn is a moment at which it last started: readSince,
+// writeSince (where flagWriteClock says that there is something to send),
+// ioSince (until flagIdle says that it was told); deadline is the end of a
+// linger. Moving a byte stores a moment and touches nothing else: the one node
+// in the loop's heap is allowed to be early, and expire puts it where it
+// belongs.
 
 // SetTimeouts sets how long reading and writing may go without progress; 0 or
 // less means for ever. The resolution is a millisecond, rounded up.
@@ -37,9 +54,9 @@ func (c *Conn) SetTimeouts(read, write time.Duration) {
 	r := *c.rules
 	r.timeouts.read, r.timeouts.write = clockTime(read), clockTime(write)
 	c.setRules(r)
-	c.readSince = c.loop.clock()
+	c.readSince = momentOf(c.loop.clock())
 	if c.out.Len() > 0 {
-		c.writeSince = c.readSince
+		c.startWriteAt(c.readSince)
 	}
 	c.armTimer()
 }
@@ -59,7 +76,8 @@ func (c *Conn) SetIdleTimeout(d time.Duration) {
 	r := *c.rules
 	r.timeouts.idle = clockTime(d)
 	c.setRules(r)
-	c.ioSince = c.loop.clock()
+	c.ioSince = momentOf(c.loop.clock())
+	c.flags &^= flagIdle
 	c.armTimer()
 }
 
@@ -78,7 +96,7 @@ func clockTime(d time.Duration) uint32 {
 	if d%time.Millisecond != 0 {
 		ms++
 	}
-	return uint32(min(int64(ms), math.MaxUint32))
+	return uint32(min(int64(ms), math.MaxInt32))
 }
 
 func duration(ms uint32) time.Duration { return time.Duration(ms) * time.Millisecond }
@@ -87,28 +105,31 @@ const never = math.MaxInt64
 
 // The ends of the clocks, never for one that does not run.
 
-func (c *Conn) readEnd() int64 {
-	if c.rules.timeouts.read == 0 || c.noRead != 0 {
+func (c *Conn) readEnd(now int64) int64 {
+	t := c.rules.timeouts.read
+	if t == 0 || c.noRead != 0 {
 		return never
 	}
-	return c.readSince + int64(duration(c.rules.timeouts.read))
+	return c.readSince.end(t, now)
 }
 
-func (c *Conn) writeEnd() int64 {
-	if c.rules.timeouts.write == 0 || c.noWrite != 0 || c.writeSince == 0 {
+func (c *Conn) writeEnd(now int64) int64 {
+	t := c.rules.timeouts.write
+	if t == 0 || c.noWrite != 0 || c.flags&flagWriteClock == 0 {
 		return never
 	}
-	return c.writeSince + int64(duration(c.rules.timeouts.write))
+	return c.writeSince.end(t, now)
 }
 
-func (c *Conn) idleEnd() int64 {
-	if c.rules.timeouts.idle == 0 || c.ioSince == never {
+func (c *Conn) idleEnd(now int64) int64 {
+	t := c.rules.timeouts.idle
+	if t == 0 || c.flags&flagIdle != 0 {
 		return never
 	}
-	return c.ioSince + int64(duration(c.rules.timeouts.idle))
+	return c.ioSince.end(t, now)
 }
 
-func (c *Conn) nextEnd() int64 {
+func (c *Conn) nextEnd(now int64) int64 {
 	end := int64(never)
 	if c.rare != nil && c.rare.deadline != 0 {
 		end = c.rare.deadline
@@ -116,13 +137,19 @@ func (c *Conn) nextEnd() int64 {
 	if c.flags&(flagConnecting|flagLinger) != 0 {
 		return end
 	}
-	return min(end, c.readEnd(), c.writeEnd(), c.idleEnd())
+	return min(end, c.readEnd(now), c.writeEnd(now), c.idleEnd(now))
+}
+
+// startWriteAt has the write clock run from m on.
+func (c *Conn) startWriteAt(m moment) {
+	c.writeSince = m
+	c.flags |= flagWriteClock
 }
 
 // armTimer makes sure that the heap wakes the Conn no later than its next
 // end. One that is earlier already may stay.
 func (c *Conn) armTimer() {
-	end := c.nextEnd()
+	end := c.nextEnd(c.loop.clock())
 	if end == never || c.flags&flagClosed != 0 {
 		return
 	}
@@ -149,25 +176,25 @@ func (c *Conn) expire(now int64) {
 }
 
 func (c *Conn) expireClocks(now int64) {
-	if c.readEnd() <= now {
+	if c.readEnd(now) <= now {
 		c.suspend(Reading, ReasonDisabled)
 		c.dueEvent(EventTimeout|EventReading, os.ErrDeadlineExceeded)
 	}
-	if c.alive() && c.writeEnd() <= now {
+	if c.alive() && c.writeEnd(now) <= now {
 		c.suspend(Writing, ReasonDisabled)
 		c.dueEvent(EventTimeout|EventWriting, os.ErrDeadlineExceeded)
 	}
-	if c.alive() && c.idleEnd() <= now {
-		c.ioSince = never // until a byte moves
+	if c.alive() && c.idleEnd(now) <= now {
+		c.flags |= flagIdle // until a byte moves
 		c.dueEvent(EventTimeout, os.ErrDeadlineExceeded)
 	}
 }
 
 // notIdle notes that a byte has moved.
-func (c *Conn) notIdle(now int64) {
-	expired := c.ioSince == never
+func (c *Conn) notIdle(now moment) {
 	c.ioSince = now
-	if expired {
+	if c.flags&flagIdle != 0 {
+		c.flags &^= flagIdle
 		c.armTimer() // the clock stood still until now
 	}
 }

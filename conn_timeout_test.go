@@ -288,7 +288,7 @@ func TestTimeoutsAreKeptInMilliseconds(t *testing.T) {
 		{1, time.Millisecond},
 		{1500 * time.Microsecond, 2 * time.Millisecond},
 		{time.Second, time.Second},
-		{math.MaxInt64, math.MaxUint32 * time.Millisecond},
+		{math.MaxInt64, math.MaxInt32 * time.Millisecond},
 	} {
 		want := func(c *bev.Conn) {
 			read, write := c.Timeouts()

@@ -121,7 +121,7 @@ func (c *Conn) flush() {
 	c.shareOutput()
 	switch {
 	case c.out.Len() == 0:
-		c.writeSince = 0
+		c.flags &^= flagWriteClock
 		c.outputEmpty()
 	case c.noWrite == 0:
 		if c.tr.more(Writing) {
@@ -152,10 +152,10 @@ func (c *Conn) sent(n int) {
 
 // accountSent notes that n bytes have gone.
 func (c *Conn) accountSent(n int) {
-	now := c.loop.now
-	c.writeSince = now
+	now := momentOf(c.loop.now)
+	c.startWriteAt(now)
 	c.notIdle(now)
-	c.bytesWritten += uint64(n)
+	c.countWritten(n)
 	c.loop.stats.BytesWritten += uint64(n)
 	if c.flags&flagLimited != 0 {
 		c.charge(Writing, n)
@@ -168,8 +168,8 @@ func (c *Conn) startWriteClock() {
 	if c.rules.timeouts.write == 0 {
 		return
 	}
-	if c.writeSince == 0 {
-		c.writeSince = c.loop.now
+	if c.flags&flagWriteClock == 0 {
+		c.startWriteAt(momentOf(c.loop.now))
 	}
 	c.armTimer()
 }

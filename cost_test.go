@@ -181,7 +181,7 @@ func heap() uint64 {
 }
 
 // idleConnMax bounds the heap bytes of an idle Conn, all tables included.
-const idleConnMax = 360
+const idleConnMax = 325
 
 func TestMemoryOfAnIdleConn(t *testing.T) {
 	conns := 2000
@@ -248,8 +248,8 @@ func TestMemoryOfAnIdleConn(t *testing.T) {
 
 func TestSizeOfAConn(t *testing.T) {
 	t.Logf("a Conn over a socket is %d bytes", bev.SizeofConn)
-	if bev.SizeofConn > 288 {
-		t.Errorf("a Conn over a socket is %d bytes, want at most 288: a million of them should fit", bev.SizeofConn)
+	if bev.SizeofConn > 256 {
+		t.Errorf("a Conn over a socket is %d bytes, want at most 256: a million of them should fit", bev.SizeofConn)
 	}
 }
 

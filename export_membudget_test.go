@@ -22,10 +22,10 @@ func (l *Loop) CheckBudget() error {
 		if c.flags&flagFiles != 0 {
 			want = c.in.Cap() + c.out.Cap()
 		}
-		if int(c.held) != want {
-			wrong = fmt.Errorf("a Conn with %d and %d bytes counts for %d, want %d", c.in.Len(), c.out.Len(), c.held, want)
+		if m.heldBy(c) != int64(want) {
+			wrong = fmt.Errorf("a Conn with %d and %d bytes counts for %d, want %d", c.in.Len(), c.out.Len(), m.heldBy(c), want)
 		}
-		held += int64(c.held)
+		held += m.heldBy(c)
 		if c.noRead&ReasonBudget != 0 {
 			stopped++
 			if c.flags&flagBudget == 0 {

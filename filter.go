@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/bevgo/bev/buffer"
-	"github.com/bevgo/bev/internal/poll"
 )
 
 // A Filter transforms bytes on their way between a Conn made by [NewFilter]
@@ -55,7 +54,6 @@ type filterConn struct {
 	under   *Conn // nil once let go
 	filter  Filter
 	streams FilterStreams
-	token   poll.Token
 
 	fresh    bool  // In has not seen all that there is to see
 	stuckAt  int   // length of Output that Out could do nothing with
@@ -99,7 +97,7 @@ func NewFilter(under *Conn, f Filter, o *ConnOptions) (*Conn, error) {
 	c.tr = c
 	c.init(l, s)
 	c.streams = FilterStreams{FromBelow: &under.in, ToUser: &c.in, FromUser: &c.out, ToBelow: &under.out}
-	c.token = c.own(c)
+	c.own(c)
 	if under.flags&flagUnchosen != 0 {
 		under.flags &^= flagUnchosen
 		under.readMark.high = max(filterHighMark, 2*under.readMark.low)

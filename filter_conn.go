@@ -239,7 +239,7 @@ func (f *filterConn) finishOut() error {
 
 // release lets the Conn below go. What it was given is sent, unless abort.
 func (f *filterConn) release(abort bool) (err error) {
-	f.disown(f.token)
+	f.disown()
 	u := f.under
 	if u.flags&flagClosed == 0 && !abort {
 		// Whatever the Filter does, the Conn below is let go.

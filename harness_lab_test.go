@@ -44,6 +44,10 @@ func (b *lab) pass(d time.Duration) {
 	}
 }
 
+// resolution is how much later than asked for a timeout of a Conn may end, on a
+// clock that is exact.
+const resolution = time.Millisecond
+
 // wire makes two Conns that are connected to each other by a unix socket pair:
 // a plain one, and one with options.
 func (b *lab) wire(o *bev.ConnOptions) (plain, c *bev.Conn) {

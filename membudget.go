@@ -21,12 +21,14 @@ import (
 // who come next. Looking at one Conn costs the same however many there are,
 // and only a Conn that is about to read is looked at.
 //
-// Invariant: held is the sum of Conn.held over the Loop's Conns; stopped is
+// Invariant: held is the sum of counts, which has one for each of the Loop's
+// Conns that ever held bytes, by its slot; stopped is
 // how many of them have ReasonBudget; each of these is in waiting, and
 // whoever is in waiting has flagBudget.
 type memBudget struct {
 	max     int64 // less than the budget, see budgetFloor; 0: none, and nothing of this is used
 	held    int64
+	counts  []uint32 // what each Conn counts for, by Conn.slot: it costs those without a budget nothing
 	stopped int
 	stops   uint64 // how often a Conn was stopped
 
@@ -100,14 +102,28 @@ func (m *memBudget) recount(c *Conn) {
 
 // set makes c count for n bytes.
 func (m *memBudget) set(c *Conn, n int) {
-	now := uint32(min(int64(n), math.MaxUint32))
-	fell := now < c.held
-	m.held += int64(now) - int64(c.held)
-	c.held = now
+	if m.max == 0 {
+		return
+	}
+	for int(c.slot) >= len(m.counts) {
+		m.counts = append(m.counts, 0)
+	}
+	was, now := m.counts[c.slot], uint32(min(int64(n), math.MaxUint32))
+	fell := now < was
+	m.held += int64(now) - int64(was)
+	m.counts[c.slot] = now
 	m.member.publish(m.held, m.max)
 	if fell && len(m.waiting) > 0 {
 		m.fell(c)
 	}
+}
+
+// heldBy is what c counts for.
+func (m *memBudget) heldBy(c *Conn) int64 {
+	if int(c.slot) >= len(m.counts) {
+		return 0
+	}
+	return int64(m.counts[c.slot])
 }
 
 // changed is told that n bytes were added to b, or some taken, and looks for
@@ -140,7 +156,7 @@ func (m *memBudget) floor() int64 {
 
 // room is how many of n bytes c may read. It is 0 where reading has to stop.
 func (m *memBudget) room(c *Conn, n int) int {
-	held, free := int64(c.held), m.free()
+	held, free := m.heldBy(c), m.free()
 	left := max(min(budgetShare*free-held, free), m.floor()-held)
 	// Backwards from what a buffer is counted for to the bytes in it.
 	left = (left - bufferBase) / 9 * 8
@@ -192,11 +208,11 @@ func (m *memBudget) goOn(c *Conn) {
 }
 
 // wants is how much has to be free for c to go on.
-func (m *memBudget) wants(c *Conn) int64 { return max(2*int64(c.held)/budgetShare, 2*bufferBase) }
+func (m *memBudget) wants(c *Conn) int64 { return max(2*m.heldBy(c)/budgetShare, 2*bufferBase) }
 
 // may reports whether c may go on.
 func (m *memBudget) may(c *Conn) bool {
-	return m.free() >= m.wants(c) || 2*int64(c.held)+2*bufferBase <= m.floor()
+	return m.free() >= m.wants(c) || 2*m.heldBy(c)+2*bufferBase <= m.floor()
 }
 
 // fell is told that c holds less than before. That may be enough for itself,

@@ -17,8 +17,7 @@ import (
 type pairConn struct {
 	Conn
 	partner *pairConn // nil once that end is closed
-	token   poll.Token
-	taken   int // bytes that the partner took, not accounted for yet
+	taken   int       // bytes that the partner took, not accounted for yet
 
 	offered  bool // the partner knows that there is something to take
 	finished bool // no more comes: CloseWrite, or Flush with FlushFinished
@@ -44,7 +43,7 @@ func Pair(l *Loop, o *ConnOptions) (a, b *Conn, err error) {
 	for _, end := range []*pairConn{p, q} {
 		end.tr = end
 		end.init(l, s)
-		end.token = end.own(end)
+		end.own(end)
 	}
 	return &p.Conn, &q.Conn, nil
 }
@@ -194,7 +193,7 @@ func (p *pairConn) takeAll(mode FlushMode) bool {
 }
 
 func (p *pairConn) release(abort bool) error {
-	p.disown(p.token)
+	p.disown()
 	q := p.partner
 	if q == nil {
 		return nil

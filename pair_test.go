@@ -367,7 +367,7 @@ func TestPairTimeoutStartsAnewWithBytes(t *testing.T) {
 	if timeouts != 0 || y.Input().Len() != 20 {
 		t.Fatalf("%d timeouts and %d bytes while bytes kept coming, want 0 and 20", timeouts, y.Input().Len())
 	}
-	b.pass(100 * time.Millisecond)
+	b.pass(100*time.Millisecond + resolution)
 	if timeouts != 1 {
 		t.Fatalf("%d timeouts after a second of silence, want 1", timeouts)
 	}

@@ -191,10 +191,11 @@ func (h *relayHalf) drained(*Conn) {
 // event is told what happened to src.
 func (h *relayHalf) event(_ *Conn, what Event, err error) {
 	switch {
-	case what == EventTimeout && h.dst.ioSince != never && h.dst.idleEnd() > h.src.loop.clock():
+	case what == EventTimeout && h.dst.flags&flagIdle == 0 && h.dst.idleEnd(h.src.loop.clock()) > h.src.loop.clock():
 		// The other end still takes what this one sent: the idle time of
 		// both ends when that of the last byte does.
 		h.src.ioSince = h.dst.ioSince
+		h.src.flags &^= flagIdle
 		h.src.armTimer()
 	case what == EventTimeout:
 		h.r.end(nil, fmt.Errorf("bev: relay: no byte has moved for %v: %w", h.src.IdleTimeout(), err))
@@ -294,7 +295,7 @@ func (c *Conn) pass(b *buffer.Buffer) {
 		}
 	}
 	if b.Len() == 0 {
-		c.writeSince = 0
+		c.flags &^= flagWriteClock
 		return
 	}
 	c.out.MoveAll(b)

@@ -174,7 +174,7 @@ func (p *splicer) empty() (full, ok bool) {
 	p.h.moved += uint64(n)
 	p.h.spliced += uint64(n)
 	if p.held == 0 {
-		p.dst.writeSince = 0
+		p.dst.flags &^= flagWriteClock
 	}
 	return false, true
 }

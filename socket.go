@@ -22,10 +22,7 @@ import (
 // read or write finds the end of it. So a Conn that is suspended costs no
 // system call, neither when it stops nor when it goes on.
 type socketConn struct {
-	Conn
-	token poll.Token
-	fd    int32 // -1: none
-	state socketState
+	Conn // its fd, -1 for none, and its state
 }
 
 type socketState uint8
@@ -127,10 +124,10 @@ func duplicate(sc syscall.Conn) (fd int, err error) {
 
 // newSocketConn makes a Conn that the caller has counted in Loop.sockets.
 func newSocketConn(l *Loop, fd int, s *connSettings) *socketConn {
-	c := &socketConn{fd: int32(fd)}
-	c.tr = c
+	c := new(socketConn)
+	c.fd, c.tr = int32(fd), c
 	c.init(l, s)
-	c.token = c.own(c)
+	c.own(c)
 	return c
 }
 
@@ -172,7 +169,7 @@ func prepare(fd int, socket, keepOpen bool) error {
 
 // register has the poller watch the descriptor, for good.
 func (s *socketConn) register() error {
-	err := s.loop.poller.Add(int(s.fd), s.token, poll.Read|poll.Write|poll.Edge)
+	err := s.loop.poller.Add(int(s.fd), s.token(), poll.Read|poll.Write|poll.Edge)
 	if errors.Is(err, poll.ErrAlwaysReady) {
 		s.state |= sockAlways | sockReadable | sockWritable
 		return nil
@@ -314,11 +311,11 @@ func (s *socketConn) more(dir Dir) bool {
 }
 
 func (s *socketConn) flushNow(dir Dir, _ FlushMode) bool {
-	before := s.bytesWritten
+	before := s.moved.written
 	if dir&Writing != 0 {
 		s.flush()
 	}
-	return s.bytesWritten != before
+	return s.moved.written != before
 }
 
 func (s *socketConn) shut() error {
@@ -333,7 +330,7 @@ func (s *socketConn) release(abort bool) error {
 		s.rare.dial.end()
 	}
 	s.stopSplices()
-	if s.disown(s.token) {
+	if s.disown() {
 		s.left()
 	}
 	fd := int(s.fd)
@@ -412,8 +409,7 @@ func (c *Conn) SetFD(fd int) error {
 	}
 	// Events of the old descriptor that are in this batch must not be taken
 	// for the new one's.
-	s.loop.sources.Remove(s.token)
-	s.token = s.loop.sources.Insert(s)
+	s.renew(s)
 	s.fd, s.state = -1, 0
 	c.noRead |= ReasonNoFD
 	c.noWrite |= ReasonNoFD

@@ -115,7 +115,7 @@ func TestEndOfTheConnBelowDisablesTheFilter(t *testing.T) {
 	e = b.ear(t, f, everything)
 	f.Enable(bev.Reading)
 	under.SetTimeouts(time.Second, 0)
-	b.pass(time.Second)
+	b.pass(time.Second + resolution)
 	e.want("a timeout below", "event reading|timeout")
 	if f.Enabled() != bev.Writing {
 		t.Errorf("enabled is %v after a read timeout below, want writing", f.Enabled())
@@ -269,7 +269,7 @@ func TestDrainingDoesNotStartTheReadTimeoutAnew(t *testing.T) {
 		b.pass(time.Second - time.Millisecond)
 		touch(c)
 		e.want(name + ": not yet")
-		b.pass(time.Millisecond)
+		b.pass(time.Millisecond + resolution)
 		e.want(name+": the second is over", "event reading|timeout")
 	}
 	b := newLab(t, nil)
@@ -333,7 +333,7 @@ func TestNoReadTimeoutWithoutADescriptor(t *testing.T) {
 	}
 	b.pass(0)
 	e.want("there is now", "write")
-	b.pass(time.Second)
+	b.pass(time.Second + resolution)
 	e.want("so the clock runs", "event reading|timeout")
 }
 

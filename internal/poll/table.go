@@ -83,6 +83,10 @@ func (t *Table[T]) Insert(v T) Token {
 	return makeToken(p.gen, index)
 }
 
+// Token is the token that now finds what is at index, for those who keep the
+// index alone.
+func (t *Table[T]) Token(index uint32) Token { return makeToken(t.at(index).gen, index) }
+
 func (t *Table[T]) at(index uint32) *place[T] { return &t.pages[index>>pageBits][index&(pageSize-1)] }
 
 // Lookup is the value that k was given for; ok is false when it was removed.
