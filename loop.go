@@ -62,6 +62,7 @@ type Loop struct {
 	inner    victim // what it would be charged to besides
 	depth    int    // of filters that read inside the callbacks of those under them
 	files    map[int]*fdWatches
+	watches  int                      // that are added
 	pipes    []pipe                   // empty ones, for relays
 	pacers   map[time.Duration]*pacer // those who wait for rate limits, by length of tick
 	budget   memBudget

@@ -186,11 +186,16 @@ func TestDefaultPriorityIsTheMiddle(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := l.Notify(func(os.Signal) {}, syscall.SIGUSR2)
+		in, _ := blockingPipe(t)
+		w, err := l.Watch(in, bev.Reading, func(*bev.Watch, bev.Dir) {})
+		if err != nil {
+			t.Fatal(err)
+		}
 		for name, thing := range map[string]interface {
 			Priority() int
 			SetPriority(int)
 		}{
-			"Conn": c, "Listener": ln, "Signal": s,
+			"Conn": c, "Listener": ln, "Signal": s, "Watch": w,
 			"Timer": l.AfterFunc(0, func() {}), "Timer of Every": l.Every(1, func() {}),
 		} {
 			if p := thing.Priority(); p != want {

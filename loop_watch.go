@@ -3,19 +3,65 @@ package bev
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/bevgo/bev/internal/poll"
+	"github.com/bevgo/bev/internal/timer"
 )
 
-// A Watch runs a function on the loop for as long as a descriptor is ready: a
-// terminal, a pipe, an inotify or timer descriptor, somebody else's socket.
-// Made by [Loop.Watch]. Its methods are Loop only.
+// A Watch runs a function on the loop while a descriptor is ready: a terminal,
+// a pipe, an inotify or timer descriptor, somebody else's socket. Made by
+// [Loop.Watch] and [Loop.WatchWith]. Its methods are Loop only.
 //
-// Libevent: event_new with EV_READ, EV_WRITE and EV_PERSIST.
+// Libevent: struct event, event_new with EV_READ, EV_WRITE and EV_PERSIST.
 type Watch struct {
-	group *fdWatches // nil once stopped
-	dir   Dir
-	f     func(w *Watch, ready Dir)
+	// Set at creation, then constant.
+	loop *Loop
+	fd   int
+	dir  Dir
+	once bool
+	edge bool
+	f    func(w *Watch, ready Dir)
+
+	group    *fdWatches // nil while it is not added
+	active   Dir        // what f is to be called for, see also expired
+	queued   bool       // in Loop.work.again
+	timedOut bool       // see TimedOut
+	prio     uint8
+	timeout  time.Duration
+	when     int64 // the end of the timeout, where node is armed
+	node     timer.Node
+}
+
+// expired in Watch.active stands for the end of its timeout.
+const expired Dir = 1 << 7
+
+// WatchOptions are the settings of a [Watch]. A nil pointer means all defaults.
+// The struct is copied.
+//
+// Libevent: event_new (its flags).
+type WatchOptions struct {
+	// Once calls the function once, for what comes first, its direction or the
+	// end of the timeout. Before that the Watch is taken away; Start adds it
+	// again, also from the function.
+	//
+	// Libevent: the absence of EV_PERSIST.
+	Once bool
+
+	// Edge calls the function when readiness begins, and perhaps again when
+	// more arrives, instead of for as long as it lasts: read, or write, until
+	// the descriptor would block. Watches that share a descriptor are all of
+	// one kind. A call without cause is possible, when another Watch of the
+	// descriptor is added or stopped. A regular file is ready once.
+	//
+	// Libevent: EV_ET.
+	Edge bool
+
+	// Timeout calls the function, with no direction, when it has not been
+	// called for that long; see [Watch.TimedOut]. 0 or less means none.
+	//
+	// Libevent: event_add (its timeout).
+	Timeout time.Duration
 }
 
 // fdWatches are the Watches of one descriptor. The kernel takes a descriptor
@@ -27,6 +73,7 @@ type fdWatches struct {
 	token   poll.Token
 	watches []*Watch
 	want    Dir
+	edge    bool
 	always  bool // a regular file: the kernel does not watch it, it is always ready
 	queued  bool // in Loop.work.again
 }
@@ -44,38 +91,67 @@ type fdWatches struct {
 // Libevent: event_new, event_add.
 func (l *Loop) Watch(fd int, dir Dir, f func(w *Watch, ready Dir)) (*Watch, error) {
 	l.assertOwner("Loop.Watch")
+	return l.watch("Watch", fd, dir, f, nil)
+}
+
+// WatchWith is Watch with options: for once, by edge, with a timeout. Loop only.
+//
+// Libevent: event_new, event_add, event_base_once.
+func (l *Loop) WatchWith(fd int, dir Dir, f func(w *Watch, ready Dir), o *WatchOptions) (*Watch, error) {
+	l.assertOwner("Loop.WatchWith")
+	return l.watch("WatchWith", fd, dir, f, o)
+}
+
+func (l *Loop) watch(method string, fd int, dir Dir, f func(w *Watch, ready Dir), o *WatchOptions) (*Watch, error) {
 	if f == nil || dir == 0 || dir&^Both != 0 {
-		misuse("Watch needs a function and a direction: Reading, Writing or Both")
+		misuse("%s needs a function and a direction: Reading, Writing or Both", method)
 	}
-	g := l.files[fd]
+	w := &Watch{loop: l, fd: fd, dir: dir, f: f, prio: l.agenda.middle}
+	if o != nil {
+		w.once, w.edge, w.timeout = o.Once, o.Edge, max(o.Timeout, 0)
+	}
+	if err := w.add(); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// add brings the Watch to the kernel, and starts its timeout.
+func (w *Watch) add() error {
+	l := w.loop
+	g := l.files[w.fd]
 	if g == nil {
-		g = &fdWatches{loop: l, fd: fd}
+		g = &fdWatches{loop: l, fd: w.fd, edge: w.edge}
 		g.token = l.sources.Insert(g)
 	}
-	w := &Watch{group: g, dir: dir, f: f}
+	if g.edge != w.edge {
+		return fmt.Errorf("bev: cannot watch descriptor %d: its other Watches differ in WatchOptions.Edge; stop them first, or watch a duplicate (dup(2))", w.fd)
+	}
 	g.watches = append(g.watches, w)
-	if err := g.update(); err != nil {
+	if err := g.update(true); err != nil {
 		g.watches = g.watches[:len(g.watches)-1]
 		if len(g.watches) == 0 {
 			l.sources.Remove(g.token)
 		}
-		return nil, fmt.Errorf("bev: cannot watch descriptor %d: %w", fd, err)
+		return fmt.Errorf("bev: cannot watch descriptor %d: %w", w.fd, err)
 	}
-	l.files[fd] = g
-	return w, nil
+	l.files[w.fd] = g
+	w.group = g
+	l.watches++
+	if g.always && g.edge {
+		w.activate(w.dir)
+	}
+	w.startTimeout(l.clock())
+	return nil
 }
 
-// Stop ends the Watch; f is not called any more. Loop only.
-//
-// Libevent: event_del.
-func (w *Watch) Stop() {
+// remove takes it away from the kernel, and ends its timeout.
+func (w *Watch) remove() {
 	g := w.group
-	if g == nil {
-		return
-	}
-	g.loop.assertOwner("Watch.Stop")
 	w.group = nil
-	kept := make([]*Watch, 0, len(g.watches)) // not in place: ready may be walking it
+	w.loop.watches--
+	w.loop.disarm(w)
+	kept := make([]*Watch, 0, len(g.watches)) // not in place: split may be walking it
 	for _, o := range g.watches {
 		if o != w {
 			kept = append(kept, o)
@@ -84,40 +160,32 @@ func (w *Watch) Stop() {
 	g.watches = kept
 	// Wanting less cannot fail on an open descriptor, and a closed one has
 	// left the kernel's list by itself.
-	_ = g.update()
+	_ = g.update(false)
 }
 
-// FD returns the descriptor. Loop only.
-//
-// Libevent: event_get_fd.
-func (w *Watch) FD() int {
-	if w.group == nil {
-		return -1
-	}
-	w.group.loop.assertOwner("Watch.FD")
-	return w.group.fd
-}
-
-// update tells the kernel what the Watches want together.
-func (g *fdWatches) update() (err error) {
+// update tells the kernel what the Watches want together, and of a new one, so
+// that by edge it hears what is there already.
+func (g *fdWatches) update(added bool) (err error) {
 	var want Dir
 	for _, w := range g.watches {
 		want |= w.dir
 	}
 	switch {
-	case want == g.want:
+	case want == g.want && !(added && g.edge):
 		return nil
 	case want == 0:
 		err = g.forget()
 	case g.always:
 	case g.want == 0:
-		err = g.loop.poller.Add(g.fd, g.token, interest(want))
+		err = g.loop.poller.Add(g.fd, g.token, g.interest(want))
 		if errors.Is(err, poll.ErrAlwaysReady) {
 			g.always, err = true, nil
-			g.queue()
+			if !g.edge {
+				g.queue()
+			}
 		}
 	default:
-		err = g.loop.poller.Modify(g.fd, g.token, interest(want))
+		err = g.loop.poller.Modify(g.fd, g.token, g.interest(want))
 	}
 	if err == nil {
 		g.want = want
@@ -137,7 +205,7 @@ func (g *fdWatches) forget() error {
 	return g.loop.poller.Remove(g.fd)
 }
 
-func interest(d Dir) poll.Interest {
+func (g *fdWatches) interest(d Dir) poll.Interest {
 	var i poll.Interest
 	if d&Reading != 0 {
 		i |= poll.Read
@@ -145,35 +213,51 @@ func interest(d Dir) poll.Interest {
 	if d&Writing != 0 {
 		i |= poll.Write
 	}
+	if g.edge {
+		i |= poll.Edge
+	}
 	return i
 }
 
+// ready calls a Watch that is alone at once. Several have their turns one by
+// one, so that one of them may panic, or break off the tick, without taking
+// the others' edge with it.
 func (g *fdWatches) ready(r poll.Ready) {
-	var d Dir
+	if len(g.watches) != 1 {
+		g.split(r)
+		return
+	}
+	if w := g.watches[0]; w.dir&directions(r) != 0 {
+		w.run(w.dir & directions(r))
+	}
+}
+
+// split queues what ready would call, and a regular file for its next turn.
+func (g *fdWatches) split(r poll.Ready) {
+	if g.always && !g.edge {
+		g.queued = false
+		if len(g.watches) > 0 {
+			g.queue()
+		}
+	}
+	d := directions(r)
+	for _, w := range g.watches {
+		if w.dir&d != 0 {
+			w.activate(w.dir & d)
+		}
+	}
+}
+
+// directions are those in which a call would not block.
+func directions(r poll.Ready) (d Dir) {
 	if r&(poll.Readable|poll.PeerClosed|poll.Hangup|poll.Failed) != 0 {
 		d |= Reading
 	}
 	if r&(poll.Writable|poll.Hangup|poll.Failed) != 0 {
 		d |= Writing
 	}
-	g.call(d)
+	return d
 }
-
-// call runs the Watches that want one of d. Stop replaces the slice, so the
-// one walked here stays as it is.
-func (g *fdWatches) call(d Dir) {
-	for _, w := range g.watches {
-		if w.group != nil && w.dir&d != 0 {
-			g.loop.current = w
-			w.f(w, w.dir&d)
-			g.loop.current = nil
-		}
-	}
-}
-
-// panicked stops a Watch whose function panicked: what it was ready for is
-// still there, and would call it again at once, for ever.
-func (w *Watch) panicked(*PanicError) { w.Stop() }
 
 // queue and resumeWork keep an always-ready descriptor in the loop's turn.
 func (g *fdWatches) queue() {
@@ -188,13 +272,17 @@ func (g *fdWatches) resumeWork() {
 	if len(g.watches) == 0 {
 		return
 	}
-	g.queue() // before the calls: a panic in one must not end the Watch
-	g.call(Both)
+	if len(g.watches) == 1 {
+		g.queue() // before the call: a panic in it ends the Watch, not this
+	}
+	g.ready(poll.Readable | poll.Writable)
 }
 
 func (g *fdWatches) shutdown() {
+	g.loop.watches -= len(g.watches)
 	for _, w := range g.watches {
-		w.group = nil
+		w.group, w.active = nil, 0
+		w.loop.disarm(w)
 	}
 	g.watches = nil
 	_ = g.forget()

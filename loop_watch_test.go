@@ -71,7 +71,7 @@ func TestWatchCallsAsLongAsThereIsSomething(t *testing.T) {
 		r.on(func() {
 			w.Stop()
 			w.Stop()
-			if w.FD() != -1 {
+			if w.FD() != in {
 				t.Errorf("FD of a stopped Watch is %d", w.FD())
 			}
 		})
