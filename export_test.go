@@ -40,3 +40,13 @@ func (l *Loop) Waiting() int { return int(l.waiting.Load()) }
 
 // WakeForNothing ends a wait without any work. Safe from any goroutine.
 func (l *Loop) WakeForNothing() { l.wake() }
+
+// InPipes is how many bytes a relay holds in the kernel. Loop only.
+func (r *Relaying) InPipes() (n int) {
+	for _, h := range []*relayHalf{&r.ab, &r.ba} {
+		if h.splicer != nil {
+			n += h.splicer.held
+		}
+	}
+	return n
+}

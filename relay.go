@@ -11,9 +11,10 @@ import (
 // RelayOptions are the settings of a [Relay]. A nil pointer means all
 // defaults. The struct is copied.
 type RelayOptions struct {
-	// HighMark is how many bytes each direction may hold, in bev's memory,
-	// before its source is read no further; reading goes on at half of it.
-	// 0 means 256 KiB (DefaultOutputHigh); there is no way to have none.
+	// HighMark is how many bytes each direction may hold, in bev's memory and
+	// in pipes of its, before its source is read no further; reading goes on
+	// at half of it. 0 means 512 KiB (DefaultRelayHigh); there is no way to
+	// have none. Below 32 KiB nothing is moved inside the kernel.
 	HighMark int
 
 	// IdleTimeout ends the relay when no byte has moved in either direction
@@ -26,8 +27,7 @@ type RelayOptions struct {
 	// NoSplice has all bytes pass through this process. By default, bytes
 	// that come in bulk from one plain socket and go to another are moved
 	// inside the kernel (splice(2), Linux), and small messages are copied,
-	// which is cheaper for them. For a side that does not read, up to 512 KiB
-	// wait in the kernel then, besides HighMark.
+	// which is cheaper for them.
 	NoSplice bool
 
 	// Done is called once, from the loop's queue, when the relay is over,
@@ -35,6 +35,11 @@ type RelayOptions struct {
 	// to do but close. Only a Loop that closes calls nobody.
 	Done func(r RelayResult)
 }
+
+// DefaultRelayHigh is how many bytes a direction of a relay may hold where
+// nobody says otherwise: what is best for splice(2), and what libevent's le-proxy
+// allows itself.
+const DefaultRelayHigh = 512 << 10
 
 // RelayResult is how a relay went.
 type RelayResult struct {
@@ -112,7 +117,7 @@ func Relay(a, b *Conn, o *RelayOptions) (*Relaying, error) {
 		z = *o
 	}
 	if z.HighMark <= 0 {
-		z.HighMark = DefaultOutputHigh
+		z.HighMark = DefaultRelayHigh
 	}
 	r := &Relaying{high: z.HighMark, splice: !z.NoSplice, done: z.Done}
 	r.ab = relayHalf{r: r, src: a, dst: b}

@@ -10,13 +10,14 @@ import (
 // socket to a pipe, from the pipe to the destination (splice(2)). It is worth
 // its two calls for bulk only, so a relay begins by copying, goes over to a
 // splicer after a few large reads, and comes back after a few small ones. The
-// pipe holds what the destination does not take; while it holds something the
-// source is not read for more than the pipe's size.
+// pipe holds what the destination does not take, at most as much as the relay's
+// high mark allows.
 type splicer struct {
 	h     *relayHalf
 	src   *socketConn
 	dst   *socketConn
 	pipe  pipe
+	most  int // bytes that the pipe may hold, at most pipeSize
 	held  int // bytes in the pipe
 	small int // small moves in a row
 	eof   bool
@@ -38,7 +39,7 @@ const (
 // considerSplice counts large reads, and begins to splice when there were
 // enough and nothing looks at the bytes.
 func (h *relayHalf) considerSplice(n int) {
-	if !h.r.splice || n < spliceBulk {
+	if !h.r.splice || n < spliceBulk || h.r.high < spliceBulk {
 		h.bulk = 0
 		return
 	}
@@ -56,7 +57,7 @@ func (h *relayHalf) considerSplice(n int) {
 		h.r.splice = false // no pipes to be had: copying does it, too
 		return
 	}
-	h.splicer = &splicer{h: h, src: src, dst: dst, pipe: p}
+	h.splicer = &splicer{h: h, src: src, dst: dst, pipe: p, most: min(h.r.high, pipeSize)}
 	src.flags |= flagSplice
 	src.ensureRare().splicer = h.splicer
 	dst.ensureRare().feeder = h.splicer
@@ -87,7 +88,7 @@ func (p *splicer) turn() {
 // step fills the pipe once and empties it once. again says that one side can
 // do no more now; ok is false when the splicer is over.
 func (p *splicer) step() (n int, again, ok bool) {
-	if !p.eof && p.held < pipeSize {
+	if !p.eof && p.held < p.most {
 		if n, again, ok = p.fill(); !ok {
 			return n, again, ok
 		}
@@ -120,7 +121,7 @@ func (s *socketConn) queueTurn() bool {
 
 // fill moves from the source to the pipe.
 func (p *splicer) fill() (n int, again, ok bool) {
-	n, handled, err := p.src.loop.mode.Splice(p.pipe.w, int(p.src.fd), pipeSize-p.held)
+	n, handled, err := p.src.loop.mode.Splice(p.pipe.w, int(p.src.fd), p.most-p.held)
 	switch {
 	case !handled:
 		p.h.r.splice = false

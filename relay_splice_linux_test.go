@@ -111,6 +111,38 @@ func TestRelayDoesNotSpliceWhatSomebodyHasToSee(t *testing.T) {
 	}
 }
 
+// What waits in the kernel counts for the mark.
+func TestRelayHoldsNoMoreInPipesThanItsMarkAllows(t *testing.T) {
+	for _, high := range []int{0, 100_000, 4 << 20} {
+		r := run(t, nil)
+		v := r.socketRelay(&bev.RelayOptions{HighMark: high})
+		v.bulkUntilSpliced()
+		v.pa.offerAll(r, 64<<20)
+		r.wantIdle("one side stalls")
+		r.wantSuspended(v.a, bev.Reading, bev.ReasonRelay, "the pipe is full")
+		held := get(r, func() int { return v.relay.InPipes() + v.b.Output().Len() })
+		most := bev.DefaultRelayHigh // and the size of a pipe
+		if high > 0 {
+			most = min(most, high)
+		}
+		if held == 0 || held > most {
+			t.Errorf("with a mark of %d, %d bytes wait, want some and at most %d", high, held, most)
+		}
+		v.pb.wantN(v.pa.sent - v.pb.got)
+	}
+}
+
+// A mark that leaves no room for bulk leaves none for splicing.
+func TestRelayWithALowMarkDoesNotSplice(t *testing.T) {
+	f := inject(t)
+	r := run(t, nil)
+	v := r.socketRelay(&bev.RelayOptions{HighMark: 10_000})
+	v.bulk(8 << 20)
+	if n := f.count(sys.OpSplice, sys.OpPipe); n != 0 {
+		t.Errorf("%d calls of splice or pipe below a mark of 10000", n)
+	}
+}
+
 func TestRelayReadsThePipeBackWhenSpliceFails(t *testing.T) {
 	for name, errno := range map[string]error{"EINVAL": syscall.EINVAL, "ENOSYS": syscall.ENOSYS} {
 		t.Run(name, func(t *testing.T) {
