@@ -47,7 +47,7 @@ import (
 //	trigger read|write|both [ignore]          Trigger
 //	flush, close, abort, close-write          the methods
 //	close-after-flush [D]                     with that deadline
-//	pass D                                    time goes by
+//	pass D, skip D                            time goes by; the same, at once
 //	hold, release                             what happens in between is one tick
 //	fault CALL ERRNO, cut CALL N              the next such call fails; all move at most N
 //
@@ -64,6 +64,8 @@ import (
 //	expect calls CALL N                       since the last such line, or the start
 //	expect peer ended|reset
 //	expect open, closed, accepted
+//
+// Relays and Handles have words of their own, see script_relay_test.go.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/conn/*.txt")
 	if err != nil || len(files) == 0 {
@@ -112,12 +114,18 @@ type script struct {
 	taken   int // bytes that the peer could send when it offered
 	release func()
 	callers chan *bev.Conn // accepted
+
+	// See script_relay_test.go.
+	relay  *relayed
+	handle bev.Handle
 }
 
 func (s *script) do(words []string) {
 	s.t.Helper()
 	verb, args := words[0], words[1:]
 	switch {
+	case verb == "conn" && s.c == nil && len(args) > 0 && args[0] == "relayed":
+		s.relayed(args[1:])
 	case verb == "conn" && s.c == nil:
 		s.conn(args)
 	case s.c == nil:
@@ -126,6 +134,10 @@ func (s *script) do(words []string) {
 		s.expect(args)
 	case verb == "peer":
 		s.peer(args)
+	case verb == "far":
+		s.far(args)
+	case verb == "handle":
+		s.useHandle(args)
 	default:
 		s.act(verb, args)
 	}
@@ -336,6 +348,8 @@ func (s *script) act(verb string, args []string) {
 		on(func() error { c.CloseAfterFlush(d); return nil })
 	case "pass":
 		s.r.pass(s.duration(args[0]))
+	case "skip":
+		s.r.skip(s.duration(args[0]))
 	case "hold":
 		s.release = s.r.hold()
 	case "release":
@@ -446,6 +460,8 @@ func (s *script) expect(args []string) {
 			return
 		}
 		s.p.wantEOF("as said")
+	case "done", "far":
+		s.expectFar(what, args)
 	case "open":
 		s.r.wantOpen(s.c, "as said")
 	case "closed":
