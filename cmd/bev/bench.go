@@ -74,8 +74,11 @@ type benchResult struct {
 
 	GCMillis float64 `json:"gc_ms,omitempty"` // of one collection, most of it beside the loop
 
-	// Of pairs: how long a call from elsewhere waited for the loop, which is at
-	// least as long as a tick.
+	// Of pairs: how long the loop worked between two waits, and how long a call
+	// from elsewhere waited for it.
+	TickP50  float64 `json:"tick_p50_us,omitempty"`
+	TickP99  float64 `json:"tick_p99_us,omitempty"`
+	TickMax  float64 `json:"tick_max_us,omitempty"`
 	DelayP50 float64 `json:"loop_delay_p50_us,omitempty"`
 	DelayP99 float64 `json:"loop_delay_p99_us,omitempty"`
 	DelayMax float64 `json:"loop_delay_max_us,omitempty"`
@@ -119,6 +122,9 @@ func (r *benchResult) print(w io.Writer, asJSON bool) error {
 	row("GC pause p99, µs", "%.0f", r.GCPauseP99)
 	row("longest GC pause, µs", "%.0f", r.GCPauseMax)
 	row("one collection, ms", "%.1f", r.GCMillis)
+	row("tick p50, µs", "%.0f", r.TickP50)
+	row("tick p99, µs", "%.0f", r.TickP99)
+	row("longest tick, µs", "%.0f", r.TickMax)
 	row("wait for the loop p50, µs", "%.0f", r.DelayP50)
 	row("wait for the loop p99, µs", "%.0f", r.DelayP99)
 	row("longest of them, µs", "%.0f", r.DelayMax)

@@ -80,7 +80,7 @@ func TestBenchIdleFails(t *testing.T) {
 
 func TestBenchPairs(t *testing.T) {
 	r := bench(t, strings.Fields("pairs --json --conns=1000 --active=100 --every=1ms --hold=100ms")...)
-	if r.Conns != 1000 || r.Ops < 50 || r.P50 <= 0 || r.P99 < r.P50 || r.DelayP50 <= 0 || r.DelayMax < r.DelayP99 || r.GCPauses < 1 || r.GCMillis <= 0 || r.CloseSeconds <= 0 {
+	if r.Conns != 1000 || r.Ops < 50 || r.P50 <= 0 || r.P99 < r.P50 || r.DelayP50 <= 0 || r.DelayMax < r.DelayP99 || r.TickP50 <= 0 || r.TickMax < r.TickP99 || r.GCPauses < 1 || r.GCMillis <= 0 || r.CloseSeconds <= 0 {
 		t.Errorf("%+v", r)
 	}
 }

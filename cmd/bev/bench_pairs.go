@@ -46,6 +46,7 @@ type pairsRun struct {
 	ops     int64
 	failed  error
 	latency *hdrhistogram.Histogram
+	tick    *hdrhistogram.Histogram // from the end of one wait to the next
 	delay   *hdrhistogram.Histogram // of posted calls, by the goroutine that posts
 	result  benchResult
 }
@@ -63,7 +64,7 @@ func (b *benchPairs) Run(std stdio) error {
 	if err != nil {
 		return err
 	}
-	r := &pairsRun{benchPairs: b, loop: loop, bar: newProgress(std.err), latency: latencies(), delay: latencies()}
+	r := &pairsRun{benchPairs: b, loop: loop, bar: newProgress(std.err), latency: latencies(), tick: latencies(), delay: latencies()}
 	r.message = newPattern(idleMessage).bytes[:idleMessage]
 	defer r.bar.clear()
 	if r.Active < 0 {
@@ -120,6 +121,13 @@ func (r *pairsRun) hold() error {
 	r.active = make([]pairEcho, max(r.Active/2, 1))
 	stride := len(r.ends) / len(r.active) // all over the memory, not in one corner of it
 	r.echoing = true
+	var woke time.Time
+	r.loop.Check(func() { woke = time.Now() })
+	r.loop.Prepare(func(time.Duration) {
+		if !woke.IsZero() {
+			_ = r.tick.RecordValue(time.Since(woke).Nanoseconds()) // longer than a hundred seconds
+		}
+	})
 	for i := range r.active {
 		e := &r.active[i]
 		e.a = r.ends[i*stride]
@@ -137,8 +145,9 @@ func (r *pairsRun) hold() error {
 	res := &r.result
 	res.Ops, res.OpsPerSec = r.ops, float64(r.ops)/time.Since(start).Seconds()
 	res.fromHistogram(r.latency)
-	us := func(q float64) float64 { return float64(r.delay.ValueAtQuantile(q)) / 1e3 }
-	res.DelayP50, res.DelayP99, res.DelayMax = us(50), us(99), us(100)
+	us := func(h *hdrhistogram.Histogram, q float64) float64 { return float64(h.ValueAtQuantile(q)) / 1e3 }
+	res.TickP50, res.TickP99, res.TickMax = us(r.tick, 50), us(r.tick, 99), us(r.tick, 100)
+	res.DelayP50, res.DelayP99, res.DelayMax = us(r.delay, 50), us(r.delay, 99), us(r.delay, 100)
 	return errors.Join(err, r.failed)
 }
 
@@ -162,7 +171,7 @@ func (r *pairsRun) collect() {
 }
 
 // probe asks, a thousand times a second, how long the loop takes to get to a
-// call from elsewhere. No tick is longer than the longest of these waits.
+// call from elsewhere: for the rest of a tick, and to be woken.
 func (r *pairsRun) probe(stop <-chan struct{}) {
 	t := time.NewTicker(time.Millisecond)
 	defer t.Stop()
