@@ -13,8 +13,9 @@ import (
 	"github.com/bevgo/bev/internal/sys"
 )
 
-// What things cost, in system calls, allocations and bytes. The figures are
-// logged; go test -v shows them.
+// What things cost, in system calls, allocations and bytes: guards that do not
+// look at a clock, and so hold on a busy machine as on a quiet one. The figures
+// are logged: go test -v -run '^TestCost' . ./internal/lint
 
 // echoes makes n Conns that echo, over TCP, and their peers.
 func (r *rig) echoes(n int) []*peer {
@@ -30,7 +31,7 @@ func (r *rig) echoes(n int) []*peer {
 	return ps
 }
 
-func TestAnEchoOf64ConnsCostsAtMost2Point1Calls(t *testing.T) {
+func TestCostOfAnEchoAmong64InCalls(t *testing.T) {
 	eachWait(t, func(t *testing.T, o *bev.LoopOptions) {
 		const conns, rounds = 64, 50
 		r := run(t, o)
@@ -67,7 +68,7 @@ func TestAnEchoOf64ConnsCostsAtMost2Point1Calls(t *testing.T) {
 	})
 }
 
-func TestALoneEchoCostsFourCallsOrThree(t *testing.T) {
+func TestCostOfALoneEchoInCalls(t *testing.T) {
 	eachWait(t, func(t *testing.T, o *bev.LoopOptions) {
 		const echoes = 300
 		r := run(t, o)
@@ -98,7 +99,7 @@ func TestALoneEchoCostsFourCallsOrThree(t *testing.T) {
 
 // A Conn is registered once, when it is made: stopping and going on cost no
 // call, and neither does closing.
-func TestAConnIsRegisteredOnce(t *testing.T) {
+func TestCostOfAConnsLifeInCalls(t *testing.T) {
 	r := run(t, nil)
 	f := inject(t)
 	ln := r.listen("tcp", "127.0.0.1:0", echo, nil)
@@ -128,7 +129,7 @@ func TestAConnIsRegisteredOnce(t *testing.T) {
 	}
 }
 
-func TestAnEchoAllocatesNothing(t *testing.T) {
+func TestCostOfAnEchoInAllocations(t *testing.T) {
 	if invariants.Enabled {
 		t.Skip("the checks of this build allocate")
 	}
@@ -171,6 +172,40 @@ func TestAnEchoAllocatesNothing(t *testing.T) {
 	})
 }
 
+// Small messages are copied through a relay: one read and one write each, and
+// nothing else besides the waits.
+func TestCostOfARelayedMessageInCalls(t *testing.T) {
+	eachWait(t, func(t *testing.T, o *bev.LoopOptions) {
+		const relays, rounds, size = 20, 20, 500
+		r := run(t, o)
+		f := inject(t)
+		all := make([]*relayed, relays)
+		for i := range all {
+			all[i] = r.socketRelay(nil)
+		}
+		r.settle()
+		f.reset()
+		for range rounds {
+			release := r.hold()
+			for _, v := range all {
+				v.pa.sendN(size)
+			}
+			release()
+			for _, v := range all {
+				v.pb.wantN(size)
+			}
+		}
+		eventually(t, "the loop to sleep", r.l.Asleep)
+		const messages = relays * rounds
+		reads, writes := f.count(sys.OpRead, sys.OpReadv), f.count(sys.OpWrite, sys.OpWritev)
+		rest := f.total() - reads - writes - f.count(sys.OpEpollWait, sys.OpWake)
+		t.Logf("%.3f calls a message", float64(f.total())/messages)
+		if reads != messages || writes != messages || rest != 0 {
+			t.Errorf("%d messages took %d reads, %d writes and %d other calls, want one, one and none each", messages, reads, writes, rest)
+		}
+	})
+}
+
 // heap is what is alive.
 func heap() uint64 {
 	var m runtime.MemStats
@@ -183,7 +218,7 @@ func heap() uint64 {
 // idleConnMax bounds the heap bytes of an idle Conn, all tables included.
 const idleConnMax = 325
 
-func TestMemoryOfAnIdleConn(t *testing.T) {
+func TestCostOfAnIdleConnInBytes(t *testing.T) {
 	conns := 2000
 	if testing.Short() {
 		conns = 500
@@ -246,14 +281,14 @@ func TestMemoryOfAnIdleConn(t *testing.T) {
 	}
 }
 
-func TestSizeOfAConn(t *testing.T) {
+func TestCostOfAConnStructInBytes(t *testing.T) {
 	t.Logf("a Conn over a socket is %d bytes", bev.SizeofConn)
 	if bev.SizeofConn > 256 {
 		t.Errorf("a Conn over a socket is %d bytes, want at most 256: a million of them should fit", bev.SizeofConn)
 	}
 }
 
-func TestAnIdleConnHoldsNoBufferMemory(t *testing.T) {
+func TestCostOfAnIdleConnInBuffers(t *testing.T) {
 	r := run(t, nil)
 	c, p := r.accept(nil, echo)
 	for _, n := range []int{1, 1000, 100_000, 1_000_000} {

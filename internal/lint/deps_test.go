@@ -265,6 +265,50 @@ func checkWorkspace(t *tree) []finding {
 	return found
 }
 
+// rootImports are the packages that the root and what is under it import from
+// elsewhere: what a program that imports bev carries for it. A row more is a
+// decision, since whatever hangs on the package comes with it.
+var rootImports = words(`
+	bufio bytes cmp context errors fmt io io/fs iter log/slog math math/bits math/rand/v2 net net/netip os os/signal
+	runtime runtime/debug slices strconv strings sync sync/atomic syscall time unsafe
+	golang.org/x/sys/cpu golang.org/x/sys/unix`)
+
+// TestCostOfImportingInPackages holds the root's dependency graph to the table
+// above.
+func TestCostOfImportingInPackages(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", module).CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list -deps %s: %v\n%s", module, err, out)
+	}
+	var got []string
+	packages := 0
+	for line := range strings.Lines(string(out)) {
+		packages++
+		imports := strings.Fields(line)
+		if _, ours := folder(imports[0]); !ours {
+			continue
+		}
+		for _, p := range imports[1:] {
+			if _, ours := folder(p); !ours && !oneOf(p, got) {
+				got = append(got, p)
+			}
+		}
+	}
+	t.Logf("the root imports %d packages of others, and with all that hang on them %d", len(got), packages)
+	for _, p := range got {
+		if !oneOf(p, rootImports) {
+			t.Errorf("the root imports %s: is it worth what every program that imports bev then carries? If so, add it to rootImports (internal/lint/deps_test.go)", p)
+		}
+	}
+	for _, p := range rootImports {
+		if !oneOf(p, got) {
+			t.Errorf("the root does not import %s any more: take it out of rootImports (internal/lint/deps_test.go)", p)
+		}
+	}
+}
+
+func words(s string) []string { return strings.Fields(s) }
+
 // heavy are packages of the standard library that the root must not pull into
 // every program, with the reason.
 var heavy = map[string]string{
