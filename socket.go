@@ -216,7 +216,7 @@ func (s *socketConn) fill(max int) (int, error) {
 	if max < len(mem) {
 		mem = mem[:max]
 	}
-	n, err := s.loop.mode.Read(int(s.fd), mem)
+	n, err := s.receive(mem)
 	if n > 0 {
 		s.in.AppendScratch(s.loop.scratch, n)
 		// A short read has emptied the socket, and the next bytes are an
@@ -232,6 +232,21 @@ func (s *socketConn) fill(max int) (int, error) {
 	return 0, err
 }
 
+// receive and transmit are one call. What is no socket is a file to the kernel.
+func (s *socketConn) receive(p []byte) (int, error) {
+	if s.state&sockPlain != 0 {
+		return s.loop.mode.Read(int(s.fd), p)
+	}
+	return s.loop.mode.Recv(int(s.fd), p)
+}
+
+func (s *socketConn) transmit(p []byte) (int, error) {
+	if s.state&sockPlain != 0 {
+		return s.loop.mode.Write(int(s.fd), p)
+	}
+	return s.loop.mode.Send(int(s.fd), p)
+}
+
 func (s *socketConn) drain(max int) (int, error) { return s.send(&s.out, max) }
 
 // send writes once from the front of b and takes what went off: one segment by
@@ -244,7 +259,7 @@ func (s *socketConn) send(b *buffer.Buffer, max int) (n int, err error) {
 		if p := b.Head(); len(p) < want {
 			n, want, err = s.sendSegments(b, want)
 		} else {
-			n, err = s.loop.mode.Write(int(s.fd), p[:want])
+			n, err = s.transmit(p[:want])
 		}
 		whole = n == want
 	}

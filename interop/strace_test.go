@@ -129,7 +129,7 @@ func (s *traced) counts(t *testing.T) map[string]int {
 	lines := bufio.NewScanner(f)
 	for lines.Scan() && !over {
 		line := lines.Text()
-		isWrite := strings.Contains(line, "write(") || strings.Contains(line, "writev(")
+		isWrite := slices.ContainsFunc([]string{"write(", "writev(", "sendto("}, func(name string) bool { return strings.Contains(line, name) })
 		if m := call.FindStringSubmatch(line); begun && m != nil {
 			counts[m[1]]++
 		}

@@ -63,6 +63,41 @@ func TestReadWrite(t *testing.T) {
 	})
 }
 
+// Recv and Send are Read and Write for sockets, and say the same.
+func TestRecvSend(t *testing.T) {
+	eachMode(t, func(t *testing.T, m Mode) {
+		a, b := pair(t)
+		buf := make([]byte, 16)
+		if n, err := m.Recv(a, buf); n != 0 || err != ErrAgain {
+			t.Errorf("nothing was sent: %d, %v, want ErrAgain", n, err)
+		}
+		if n, err := m.Send(b, []byte("hello")); n != 5 || err != nil {
+			t.Fatalf("send: %d, %v", n, err)
+		}
+		if n, err := m.Recv(a, buf[:2]); n != 2 || err != nil || string(buf[:2]) != "he" {
+			t.Errorf("recv: %d, %v, %q", n, err, buf[:n])
+		}
+		if n, err := m.Recv(a, buf); n != 3 || err != nil || string(buf[:3]) != "llo" {
+			t.Errorf("recv: %d, %v, %q", n, err, buf[:n])
+		}
+		if err := Close(b); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := m.Recv(a, buf); n != 0 || err != io.EOF {
+			t.Errorf("the end: %d, %v, want io.EOF", n, err)
+		}
+		if n, err := m.Send(a, []byte("x")); n != 0 || !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("nobody to send to: %d, %v, want EPIPE", n, err)
+		}
+		if n, err := m.Recv(a, nil); n != 0 || err != nil {
+			t.Errorf("nothing to receive into: %d, %v", n, err)
+		}
+		if n, err := m.Send(a, nil); n != 0 || err != nil {
+			t.Errorf("nothing to send: %d, %v", n, err)
+		}
+	})
+}
+
 func TestNothingToMove(t *testing.T) {
 	eachMode(t, func(t *testing.T, m Mode) {
 		// No call is made: the descriptor does not even exist.
