@@ -66,6 +66,7 @@ func writeTargets(w io.Writer, r *runner) {
 			m, least, most := spread(v)
 			text = fmt.Sprintf("%s (%s to %s)", number(m), number(least), number(most))
 			verdict = "**missed**"
+			m = math.Round(100*m) / 100 // as it is shown, more or less
 			if t.least && m >= t.most || !t.least && m <= t.most {
 				verdict = "met"
 			}
