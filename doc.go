@@ -89,7 +89,7 @@
 // # Debugging
 //
 // [Conn.Suspended] says why a Conn stands still, [Conn.Stats] and [Loop.Stats]
-// what was moved and what is held. Run the tests of your program with -race.
+// what was moved and what is held, [Loop.Dump] all that a Loop waits for. Run the tests of your program with -race.
 //
 // # Coming from libevent
 //

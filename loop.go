@@ -172,8 +172,8 @@ const (
 // consistent), so no call is left lying and no wake-up is spent on a loop
 // that is awake.
 func (l *Loop) wait(block bool) (err error) {
-	var n int
-	if !block || l.work.pending() {
+	n, queued := 0, l.work.len()
+	if !block || queued > 0 {
 		n, err = l.poller.Poll(l.events)
 	} else {
 		l.parked.Store(true)
@@ -190,6 +190,7 @@ func (l *Loop) wait(block bool) (err error) {
 	l.mode = l.callMode(n)
 	l.stats.Ticks++
 	l.stats.Events += uint64(n)
+	l.stats.MaxActive = max(l.stats.MaxActive, n+queued+l.agenda.n+int(l.waiting.Load()))
 	l.step = step{events: l.events[:n], due: l.now, end: phaseDone}
 	return err
 }

@@ -2,7 +2,7 @@ package bev
 
 // LoopStats is a snapshot of what a Loop has done and holds.
 //
-// Libevent: event_base_get_num_events.
+// Libevent: event_base_get_num_events, event_base_get_max_events.
 type LoopStats struct {
 	Backend string // "epoll", "kqueue"
 	Ticks   uint64 // waits that returned
@@ -11,7 +11,19 @@ type LoopStats struct {
 	Conns   int    // connections that are open now
 	Opened  uint64 // connections so far
 	Timers  int    // deadlines armed now, those of connections included
+	Watches int    // that are added now
 	Memory  int    // bytes kept for the next burst, not in use by any Conn
+
+	// What waits for something: Conns, Listeners, Signals, and descriptors
+	// with Watches. With Timers it is what keeps RunUntilEmpty going.
+	Sources int
+	// What waits for its turn and needs no further cause: queued work, posted
+	// calls, what Activate was called for.
+	Active int
+	// The most there were of each since the Loop was made, or since ResetMax.
+	// MaxActive is of what ticks began with: events of the kernel count, timers
+	// that are due do not.
+	MaxSources, MaxTimers, MaxActive int
 
 	// Of a Loop with a MemoryBudget.
 	Buffered      int    // bytes that the buffers of its Conns count for
@@ -27,11 +39,25 @@ type LoopStats struct {
 func (l *Loop) Stats() LoopStats {
 	l.assertOwner("Loop.Stats")
 	s := l.stats
-	s.Timers = l.timers.Len()
+	s.Timers, s.MaxTimers = l.timers.Len(), l.timers.Peak()
+	s.Sources, s.MaxSources = l.sources.Len(), l.sources.Peak()
+	s.Watches = l.watches
+	s.Active = l.work.len() + l.agenda.n + int(l.waiting.Load())
 	s.Memory = l.pool.Retained()
 	s.Buffered = int(l.budget.held)
 	s.BudgetWaiting, s.BudgetStops = l.budget.stopped, l.budget.stops
 	return s
+}
+
+// ResetMax begins the high-water marks of LoopStats anew with what there is now.
+// Loop only.
+//
+// Libevent: event_base_get_max_events.
+func (l *Loop) ResetMax() {
+	l.assertOwner("Loop.ResetMax")
+	l.timers.ResetPeak()
+	l.sources.ResetPeak()
+	l.stats.MaxActive = 0
 }
 
 // snapshot is Stats for other goroutines: the loop is asked in its turn, unless
@@ -67,6 +93,12 @@ func (s *LoopStats) add(o LoopStats) {
 	s.Conns += o.Conns
 	s.Opened += o.Opened
 	s.Timers += o.Timers
+	s.Watches += o.Watches
+	s.Sources += o.Sources
+	s.Active += o.Active
+	s.MaxSources += o.MaxSources
+	s.MaxTimers += o.MaxTimers
+	s.MaxActive += o.MaxActive
 	s.Memory += o.Memory
 	s.Buffered += o.Buffered
 	s.BudgetWaiting += o.BudgetWaiting

@@ -19,9 +19,11 @@ type deferrer interface{ runDeferred() }
 // A flusher has output that somebody else wrote.
 type flusher interface{ flushDirty() }
 
-func (w *workQueues) pending() bool {
-	return len(w.again.waiting)+len(w.deferred.waiting)+len(w.dirty.waiting) > 0
+func (w *workQueues) len() int {
+	return len(w.again.waiting) + len(w.deferred.waiting) + len(w.dirty.waiting)
 }
+
+func (w *workQueues) pending() bool { return w.len() > 0 }
 
 // A queue is worked off in passes: what is added while a pass runs waits for
 // the next one, so that work which makes work cannot keep the loop from the

@@ -63,6 +63,14 @@ func New[T any](node func(T) *Node) Heap[T] { return Heap[T]{node: node} }
 // Len is the number of armed deadlines, without those that were taken.
 func (h *Heap[T]) Len() int { return len(h.entries) }
 
+// Each calls f for every owner whose deadline is in the heap, in no order that
+// means anything. f must not arm or disarm any.
+func (h *Heap[T]) Each(f func(T)) {
+	for i := range h.entries {
+		f(h.entries[i].owner)
+	}
+}
+
 // Peak is the highest Len since ResetPeak.
 func (h *Heap[T]) Peak() int { return h.peak }
 

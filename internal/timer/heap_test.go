@@ -408,6 +408,11 @@ func TestPeak(t *testing.T) {
 	}
 	h.PopExpired(2)
 	h.Remove(&items[4])
+	seen := make(map[owner]bool)
+	h.Each(func(o owner) { seen[o] = true })
+	if len(seen) != 3 || seen[&items[0]] || seen[&items[4]] {
+		t.Errorf("Each has seen %d, want the three that are left", len(seen))
+	}
 	if h.Peak() != 5 {
 		t.Errorf("Peak is %d, want 5", h.Peak())
 	}
