@@ -342,6 +342,7 @@ var doingCommands = map[string]func(s *scenarioSide, o *object, l *line){
 		r, w := l.int(), l.int()
 		o.conn.SetTimeouts(time.Duration(r)*time.Millisecond, time.Duration(w)*time.Millisecond)
 	},
+	"priority": func(_ *scenarioSide, o *object, l *line) { o.conn.SetPriority(l.int()) },
 	"max": func(_ *scenarioSide, o *object, l *line) {
 		n := l.int()
 		o.conn.SetMaxSingle(n, n)

@@ -64,7 +64,7 @@ const (
 
 // runScenario runs s and returns the trace, a line for each step.
 func runScenario(s scenario, inside bool) (results []string, err error) {
-	loop, err := bev.NewLoop(&bev.LoopOptions{BlockingWait: true, Logger: slog.New(slog.DiscardHandler)})
+	loop, err := bev.NewLoop(&bev.LoopOptions{BlockingWait: true, Logger: slog.New(slog.DiscardHandler), Priorities: s.priorities()})
 	if err != nil {
 		return nil, err
 	}

@@ -173,9 +173,23 @@ func readScenario(t *testing.T, path string) scenario {
 	return s
 }
 
+// priorities is how many the loop is to have: 2 where a command sets one.
+// Connections are born with the less urgent, and so are the calls by which a
+// step waits for the end of what it causes.
+func (s scenario) priorities() int {
+	for _, step := range s.steps {
+		for _, c := range step {
+			if strings.HasPrefix(c, "priority ") {
+				return 2
+			}
+		}
+	}
+	return 1
+}
+
 // script is the scenario as the C program reads it.
 func (s scenario) script() []string {
-	script := []string{"new"}
+	script := []string{fmt.Sprintf("new %d", s.priorities())}
 	for _, step := range s.steps {
 		script = append(script, step...)
 		script = append(script, "step")

@@ -502,6 +502,8 @@ doing(const char *op)
 		bufferevent_setwatermark(o->bev, d, low, high);
 	} else if (IS("timeouts")) {
 		set_timeouts(o);
+	} else if (IS("priority")) {
+		bufferevent_priority_set(o->bev, word_int());
 	} else if (IS("max")) {
 		long n = word_int();
 		bufferevent_set_max_single_read(o->bev, n);

@@ -223,11 +223,13 @@ main(void)
 			fflush(stdout);
 			continue;
 		}
-		if (line_is("new")) {
+		if (line_is("new 1") || line_is("new 2")) {
+			int priorities = line_is("new 2") ? 2 : 1;
 			forget_objects();
 			if (base)
 				event_base_free(base);
 			base = event_base_new_with_config(config);
+			event_base_priority_init(base, priorities);
 			continue;
 		}
 		if (line_is("step")) {
