@@ -78,7 +78,7 @@ func newRunner(o *options, bin string) *runner {
 // What a measurement takes besides its seconds: starting the server, the
 // warm-up, ending it all. And a run under strace.
 const (
-	around      = 900 * time.Millisecond
+	around      = 1100 * time.Millisecond
 	underStrace = 2500 * time.Millisecond
 )
 

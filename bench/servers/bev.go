@@ -12,34 +12,31 @@ func serveBev(s *settings) error { return runBev(s, nil) }
 // serveBevOwnCore is bev told that each loop has a core to itself.
 func serveBevOwnCore(s *settings) error { return runBev(s, &bev.LoopOptions{OwnCore: true}) }
 
-// runBev runs several loops as the C servers do: each listens on the port, and
-// the kernel spreads the callers.
+// runBev runs one Loop, or a LoopGroup, which spreads the callers as it does by
+// default.
 func runBev(s *settings, o *bev.LoopOptions) error {
-	ended := make(chan error)
-	for range s.loops {
-		loop, err := bev.NewLoop(o)
-		if err != nil {
-			return err
-		}
-		accept, err := bevAccept(s, loop)
-		if err != nil {
-			return err
-		}
-		o := &bev.ListenOptions{ReusePort: s.loops > 1}
-		if s.armed {
-			marks := bev.Watermark{High: 1 << 20}
-			o.Conn = &bev.ConnOptions{ReadTimeout: time.Hour, WriteTimeout: time.Hour, ReadWatermark: marks, WriteWatermark: marks}
-		}
-		if _, err := bev.Listen(loop, s.network, s.address, accept, o); err != nil {
-			return err
-		}
-		go func() { ended <- loop.Run(context.Background()) }()
+	g, err := bev.NewLoopGroup(s.loops, o)
+	if err != nil {
+		return err
+	}
+	accept, err := bevAccept(s, g.Loops()[0])
+	if err != nil {
+		return err
+	}
+	lo := &bev.ListenOptions{}
+	if s.armed {
+		marks := bev.Watermark{High: 1 << 20}
+		lo.Conn = &bev.ConnOptions{ReadTimeout: time.Hour, WriteTimeout: time.Hour, ReadWatermark: marks, WriteWatermark: marks}
+	}
+	if _, err := bev.Listen(g, s.network, s.address, accept, lo); err != nil {
+		return err
 	}
 	s.ready()
-	return <-ended
+	return g.Run(context.Background())
 }
 
-// bevAccept makes a caller's connection an echo.
+// bevAccept makes a caller's connection an echo. A rate limit of all together is
+// for one Loop.
 func bevAccept(s *settings, loop *bev.Loop) (func(*bev.Conn), error) {
 	echo := bev.Callbacks{Read: func(c *bev.Conn) { c.WriteBuffer(c.Input()) }}
 	var group *bev.RateGroup
