@@ -229,6 +229,8 @@ func (l *Loop) interrupt() {
 		s.events = s.events[:s.next]
 	case phaseAgain:
 		sortRest(a, &l.work.again, phaseAgain)
+	case phaseTimers:
+		l.sortTimers()
 	case phasePosted:
 		sortRest(a, &l.posted, phasePosted)
 	case phaseDeferred:
@@ -320,15 +322,19 @@ func (l *Loop) sortTick() {
 	for _, e := range l.step.events {
 		l.sortEvent(e)
 	}
+	l.sortTimers()
+	l.sortPosted()
+	l.sortQueues()
+}
+
+func (l *Loop) sortTimers() {
 	for {
 		e, ok := l.timers.Take(l.step.due)
 		if !ok {
-			break
+			return
 		}
 		l.agenda.add(phaseTimers, e, job{owner: e})
 	}
-	l.sortPosted()
-	l.sortQueues()
 }
 
 func (l *Loop) sortPosted() {

@@ -4,7 +4,9 @@ package bev_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -342,6 +344,24 @@ func TestPanicWithPriorities(t *testing.T) {
 	}
 	if !c.Closed() {
 		t.Error("the Conn that panicked is open")
+	}
+}
+
+// What was asked of a Conn that is closed by its turn is told so.
+func TestCallOfAConnThatIsClosedByItsTurn(t *testing.T) {
+	b := newLab(t, &bev.LoopOptions{Priorities: 3})
+	_, c := b.wire(nil)
+	c.SetPriority(2)
+	h := c.Handle()
+	result := make(chan error, 1)
+	go func() {
+		result <- h.Call(context.Background(), func(*bev.Conn) error { t.Error("called"); return nil })
+	}()
+	eventually(t, "Call to be queued", func() bool { return bev.QueuedOps(h) == 1 })
+	c.Close()
+	b.once()
+	if err := await(t, result, "Call"); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Call: %v, want net.ErrClosed", err)
 	}
 }
 

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"net"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/bevgo/bev"
+	"github.com/bevgo/bev/internal/sys"
 )
 
 // everyPhase queues three of each kind of work that a tick does in a phase of
@@ -97,6 +99,47 @@ func TestBreakKeepsTheRest(t *testing.T) {
 		n.want("all have had their turn")
 		if b.l.BreakAsked() {
 			t.Error("a new run has not been broken off, but says so")
+		}
+	})
+}
+
+// In a tick that was a plain one so far: what its phases would still have done
+// keeps its order.
+func TestBreakInEachPhase(t *testing.T) {
+	for phase := range 6 {
+		for _, i := range []int{3 * phase, 3*phase + 2} { // the first of three, and the last
+			eachAgenda(t, func(t *testing.T, b *lab) {
+				n := &notes{t: t}
+				var names []string
+				names = everyPhase(b, func(what string) {
+					if n.add("%s", what); what == names[i] {
+						b.l.Break()
+					}
+				})
+				if err := b.l.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				n.want("a Run that breaks at "+names[i], names[:i+1]...)
+				b.once()
+				n.want("the next Run", names[i+1:]...)
+				if b.l.Jobs() != 0 {
+					t.Errorf("%d jobs are left", b.l.Jobs())
+				}
+			})
+		}
+	}
+}
+
+// A Loop that cannot wait says so, however it is run.
+func TestRunOnceReportsThatTheLoopCannotWait(t *testing.T) {
+	eachAgenda(t, func(t *testing.T, b *lab) {
+		f := inject(t)
+		f.fail(sys.OpEpollWait, anyFD, syscall.EBADF)
+		if err := b.l.RunReady(); !errors.Is(err, syscall.EBADF) || !strings.HasPrefix(err.Error(), "bev: ") {
+			t.Errorf("RunReady: %v, want EBADF", err)
+		}
+		if err := b.l.RunReady(); err != nil {
+			t.Errorf("RunReady after that: %v", err)
 		}
 	})
 }
