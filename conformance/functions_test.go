@@ -14,7 +14,7 @@ var (
 	cComment  = regexp.MustCompile(`(?s)/\*.*?\*/`)
 	cOff      = regexp.MustCompile(`(?s)#if 0\b.*?#endif`)
 	cMacro    = regexp.MustCompile(`(?m)^[ \t]*#(?:.*\\\n)*.*$`)
-	cFunction = regexp.MustCompile(`\b((?:bufferevent|evbuffer|evconnlistener|ev_token_bucket|evwatch|event|evtimer|evsignal)_\w+)[ \t]*\(`)
+	cFunction = regexp.MustCompile(`\b((?:bufferevent|evbuffer|evconnlistener|ev_token_bucket|evwatch|event|libevent)_\w+)[ \t]*\(`)
 )
 
 // declared returns the names of the functions that a header declares.
