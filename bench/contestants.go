@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 )
 
 // A contestant is one program that takes part in the cells of its kind.
@@ -51,6 +52,10 @@ var contestants = []contestant{
 	{name: "go", kind: timers, args: words("timers go")},
 }
 
+// giveBack is how often a Go server gives memory back where memory is measured:
+// what is resident is then what is in use.
+const giveBack = 300 * time.Millisecond
+
 // takes reports whether the contestant can do the cell at all.
 func (s *contestant) takes(c *cell) bool {
 	switch {
@@ -82,7 +87,7 @@ func (s *contestant) command(bin, dir string, c *cell, address, to string) ([]st
 	add(c.limit > 0, "limit", c.limit)
 	add(c.group > 0, "group", c.group)
 	add(c.armed, "armed", true)
-	add(c.armed, "give-back", "300ms")
+	add(c.armed, "give-back", giveBack)
 	add(c.garbage, "garbage", true)
 	add(to != "", "to", to)
 	if c.unix {

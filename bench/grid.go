@@ -99,7 +99,7 @@ var grid = []cell{
 		load: words("rate --parallel 64"), loops: 1, conns: 64, lead: cpu, also: latency,
 	})),
 	inShort(cell{
-		name: "idle_10000", what: "10 000 connections that do nothing, timeouts and watermarks set where the library has them",
+		name: "idle_10000", what: "10 000 connections that do nothing, on a server that has served some before; timeouts and watermarks set where the library has them",
 		load: words("idle --conns 10000 --active 0 --hold 1s"), loops: 1, conns: 10000, armed: true, fixed: 5 * time.Second,
 		lead: mem, also: []metric{{key: "connects_per_sec", title: "connects/s", more: true}, {key: "kernel_bytes_per_conn", title: "kernel memory, bytes a connection"}},
 	}),

@@ -196,7 +196,13 @@ func measure(ctx context.Context, o *options, bin string, s *contestant, c *cell
 	if c.fixed == 0 {
 		more = []string{"--duration", strconv.FormatFloat(o.seconds, 'f', 3, 64) + "s"}
 	}
-	f, err := load(ctx, bin, c, p, more...)
+	if c.armed {
+		err = warmUp(ctx, bin, p)
+	}
+	var f figures
+	if err == nil {
+		f, err = load(ctx, bin, c, p, more...)
+	}
 	if !c.garbage || err != nil {
 		p.stop(os.Kill)
 	} else {
@@ -211,6 +217,17 @@ func measure(ctx context.Context, o *options, bin string, s *contestant, c *cell
 		f["limit_off_percent"] = 100 * (f["mb_per_sec"]*1e6/float64(wanted) - 1)
 	}
 	return f, nil
+}
+
+// warmUp has the server take what it takes once: threads, stacks and tables are
+// not to count as a connection's. Then it has the time to give back the rest.
+func warmUp(ctx context.Context, bin string, p *process) error {
+	once := &cell{load: words("rate --parallel 64 --duration 200ms"), loops: 1}
+	if _, err := load(ctx, bin, once, p); err != nil {
+		return err
+	}
+	time.Sleep(2 * giveBack)
+	return nil
 }
 
 // pinned runs f, which starts a process, on one processor core: the server on
