@@ -253,4 +253,11 @@ var Differences = []Difference{
 		Bev:      "it is gone",
 		Tests:    []string{"TestATimeoutTakenAwayWhileDisabledIsGone"},
 	},
+	{
+		Number:   34,
+		Title:    "A callback that is due",
+		Libevent: "a callback that was put off runs whatever the one before it has done to the bytes",
+		Bev:      "it runs if the marks still allow it",
+		Tests:    []string{"TestDeferredReadIsDroppedWhenItsBytesAreGone"},
+	},
 }

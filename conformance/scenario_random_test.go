@@ -245,7 +245,11 @@ func (p *plan) action() {
 	case 3:
 		p.add(fmt.Sprintf("drain %s %s", u, p.one("all", "3", "40")))
 	case 4:
-		p.open(u, "trigger "+u+" "+p.one("r", "w", "rw")+p.one("", " force", " defer"))
+		which := p.one("r", "w", "rw")
+		if p.echoes && which == "rw" {
+			which = "r" // see difference 34
+		}
+		p.open(u, "trigger "+u+" "+which+p.one("", " force", " defer"))
 	case 5:
 		p.add("event " + u + " " + p.one("11", "50", "80"))
 	case 6:
