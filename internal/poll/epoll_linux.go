@@ -52,21 +52,22 @@ func (p *epoll) openWait(policy WaitPolicy) error {
 		p.wait = &blockWait{c: p}
 		return nil
 	}
-	// The runtime takes a descriptor only if a read of it cannot block.
-	if err := sys.SetNonblock(p.fd, true); err != nil {
+	gate, err := newGate()
+	if err != nil {
 		return errors.Join(err, p.release())
 	}
-	w, err := newRuntimeWait(p, p.fd)
-	if err == nil {
-		p.wait = w
-		return nil
-	}
-	// newRuntimeWait has closed it.
-	if p.fd, err = sys.EpollCreate(); err != nil {
-		return err
-	}
-	p.wait = &blockWait{c: p, why: ", as the runtime's poller refused"}
+	p.waitBehind(gate)
 	return nil
+}
+
+// waitBehind lets the runtime have the gate, if it takes it.
+func (p *epoll) waitBehind(gate int) {
+	w, err := newRuntimeWait(p, p.fd, gate)
+	if err != nil {
+		p.wait = &blockWait{c: p, why: ", as the runtime's poller refused"}
+		return
+	}
+	p.wait = w
 }
 
 func (p *epoll) Name() string { return "epoll, " + p.wait.name() }

@@ -56,7 +56,7 @@ func TestEpollName(t *testing.T) {
 		wait WaitPolicy
 		want string
 	}{
-		{WaitRuntime, "epoll, parked in the runtime's poller"},
+		{WaitRuntime, "epoll, parked in the runtime's poller when at rest"},
 		{WaitBlock, "epoll, blocking"},
 	} {
 		p, err := Open(Options{Wait: tc.wait})
@@ -80,10 +80,11 @@ func TestEpollFallsBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &epoll{fd: fd, wakefd: -1}
-	if err := p.openWait(WaitRuntime); err != nil {
+	p := &epoll{wakefd: -1}
+	if p.fd, err = sys.EpollCreate(); err != nil {
 		t.Fatal(err)
 	}
+	p.waitBehind(fd)
 	if err := p.openWaker(); err != nil {
 		t.Fatal(err)
 	}
@@ -167,6 +168,10 @@ func TestParkFails(t *testing.T) {
 		w := p.(*epoll)
 		if f, ok := w.wait.(*runtimeWait); ok {
 			f.file.Close() // as if somebody else had
+			if _, err := p.Park(make([]Event, 1), time.Time{}); !errors.Is(err, syscall.EBADF) {
+				t.Errorf("Park behind a gate that is gone: %v", err)
+			}
+			f.open = true
 			if _, err := p.Park(make([]Event, 1), time.Time{}); err == nil || !strings.Contains(err.Error(), "parking") {
 				t.Errorf("Park of a descriptor that is gone: %v", err)
 			}
@@ -199,6 +204,7 @@ func TestArmSpares(t *testing.T) {
 	}
 	defer p.Close()
 	w := p.(*epoll).wait.(*runtimeWait)
+	w.short = 0 // no wait is: each parks
 	park := func(deadline time.Time) {
 		t.Helper()
 		if err := p.Wake(); err != nil {
@@ -224,6 +230,72 @@ func TestArmSpares(t *testing.T) {
 		if !w.armed.Equal(tc.armed) || w.fired {
 			t.Errorf("%s: armed %v, want %v", tc.name, w.armed, tc.armed)
 		}
+	}
+}
+
+// script is a backend that has what the test says.
+type script struct {
+	ready int // what collect and block find
+	asked []time.Duration
+}
+
+func (s *script) collect() (int, error) { return 1, nil }
+func (s *script) release() error        { return nil }
+
+func (s *script) block(d time.Duration) (int, error) {
+	s.asked = append(s.asked, d)
+	return s.ready, nil
+}
+
+// While waits are short the loop waits in the kernel, and Go's poller does not
+// watch; after one that was long it parks.
+func TestRuntimeWaitParksWhenAtRest(t *testing.T) {
+	fd, err := sys.EpollCreate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sys.Close(fd)
+	gate, err := newGate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &script{ready: 1}
+	w, err := newRuntimeWait(s, fd, gate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	wait := func(name string, deadline time.Time, brisk bool, blocks int) {
+		t.Helper()
+		s.asked = nil
+		if n, err := w.wait(deadline); n != 1 || err != nil {
+			t.Errorf("%s: %d, %v", name, n, err)
+		}
+		if w.brisk != brisk || w.open == brisk || len(s.asked) != blocks {
+			t.Errorf("%s: brisk %v, gate open %v, waits in the kernel %v", name, w.brisk, w.open, s.asked)
+		}
+	}
+	w.short = 0
+	wait("the first parks", time.Time{}, false, 0)
+	wait("so does one after a long one", time.Time{}, false, 0)
+	w.short = time.Hour
+	wait("this was short", time.Time{}, true, 0)
+	wait("so the next does not park", time.Time{}, true, 1)
+	if s.asked[0] != glance {
+		t.Errorf("without a deadline it waits for %v, want %v", s.asked[0], glance)
+	}
+	wait("with a deadline far away", time.Now().Add(time.Hour), true, 1)
+	if s.asked[0] != glance {
+		t.Errorf("with a deadline far away it waits for %v, want %v", s.asked[0], glance)
+	}
+	s.ready = 0
+	w.short = 0
+	wait("nothing came: it parks", time.Time{}, false, 1)
+	w.short, s.ready = time.Hour, 1
+	wait("short again", time.Time{}, true, 0)
+	s.ready = 0
+	if n, err := w.wait(time.Now()); n != 0 || err != nil || s.asked[0] != 0 {
+		t.Errorf("a deadline that has passed: %d, %v, asked for %v", n, err, s.asked)
 	}
 }
 

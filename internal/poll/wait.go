@@ -5,14 +5,14 @@ package poll
 type WaitPolicy uint8
 
 const (
-	// WaitRuntime parks the goroutine in Go's own poller, which watches the
-	// backend's descriptor as it would a socket. It holds no thread and no P
-	// and leaves sysmon asleep; another goroutine's Wake arrives in 3 to 5 µs,
-	// a deadline within some 100 µs. Two loops then cost what two loops in C
-	// do. Its weak spots: a lone connection pays for two pollers (about 13 %
-	// over a bare loop), and while every P computes without pause the runtime
-	// polls only every 10 ms. Where the runtime refuses the descriptor, and on
-	// the kqueue systems, WaitBlock takes its place.
+	// WaitRuntime waits in the kernel while one short wait follows another,
+	// for 20 ms at most, and then parks the goroutine in Go's own poller, which
+	// watches the backend's descriptor as it would a socket. Parked, it holds no
+	// thread and no P and leaves sysmon asleep; another goroutine's Wake
+	// arrives in 3 to 5 µs, a deadline within some 100 µs. But each event costs
+	// two pollers, which a lone connection and loops that share their cores
+	// with others feel. Where the runtime refuses the descriptor, and on the
+	// kqueue systems, WaitBlock takes its place.
 	WaitRuntime WaitPolicy = iota
 	// WaitBlock waits in the kernel. The thread is the loop's for that long,
 	// and the P is handed over, which costs 30 to 90 µs at each wake-up of a

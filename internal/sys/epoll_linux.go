@@ -38,6 +38,15 @@ func EpollCtl(epfd, op, fd int, events uint32, data uint64) error {
 	return retry(OpEpollCtl, fd, func() error { return unix.EpollCtl(epfd, op, fd, &ev) })
 }
 
+// EpollTurn changes what epfd watches fd for, which it knows already; 0 is
+// nothing. It is EPOLL_CTL_MOD, under a name of its own so that tests can tell
+// the few calls of a loop that comes to rest from those for connections.
+// Source: epoll_ctl(2).
+func EpollTurn(epfd, fd int, events uint32) error {
+	ev := unix.EpollEvent{Events: events}
+	return retry(OpEpollTurn, fd, func() error { return unix.EpollCtl(epfd, unix.EPOLL_CTL_MOD, fd, &ev) })
+}
+
 // EventData is the data that EpollCtl gave with the event's descriptor.
 func EventData(ev *unix.EpollEvent) uint64 {
 	return uint64(uint32(ev.Fd)) | uint64(uint32(ev.Pad))<<32

@@ -122,6 +122,7 @@ func TestEpollFaults(t *testing.T) {
 		{OpEpollCreate, func() error { _, err := EpollCreate(); return err }},
 		{OpEventfd, func() error { _, err := Eventfd(); return err }},
 		{OpEpollCtl, func() error { return EpollCtl(epfd, unix.EPOLL_CTL_MOD, eventfd, 0, 0) }},
+		{OpEpollTurn, func() error { return EpollTurn(epfd, eventfd, 0) }},
 		{OpWake, func() error { return EventfdAdd(eventfd) }},
 	} {
 		op, fault = tc.op, syscall.ENOMEM

@@ -36,6 +36,7 @@ const (
 	OpEventfd     // also what makes any other waker
 	OpEpollCtl    // also the kevent that changes what is watched
 	OpEpollWait   // also the kevent that collects events
+	OpEpollTurn   // EpollTurn
 	OpWake        // the write, or kevent, that wakes a poller
 	opCount
 )
@@ -49,7 +50,7 @@ var opNames = [opCount]string{
 	OpGetsockopt: "getsockopt", OpSetsockopt: "setsockopt",
 	OpFcntl: "fcntl", OpFstat: "fstat",
 	OpEpollCreate: pollCreateName, OpEventfd: "eventfd", OpEpollCtl: pollCtlName,
-	OpEpollWait: pollWaitName, OpWake: "wake",
+	OpEpollWait: pollWaitName, OpEpollTurn: "epoll_ctl, turning", OpWake: "wake",
 }
 
 // String is the name of the call, as errors carry it.
