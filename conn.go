@@ -113,10 +113,11 @@ func (r Reason) String() string {
 }
 
 // init prepares the part of a Conn that all transports share. The caller
-// embeds c and has set c.tr.
+// embeds c and has set c.tr. It may be any goroutine, that of a Dial: nothing of
+// the Loop's is touched but what never changes.
 func (c *Conn) init(l *Loop, s *connSettings) {
 	c.loop = l
-	c.rules = l.rules.share(&s.rules)
+	c.rules = &s.rules
 	c.readMark = s.read
 	c.flags = s.flags
 	if l.budget.max != 0 {
@@ -133,10 +134,12 @@ func (c *Conn) init(l *Loop, s *connSettings) {
 func (c *Conn) own(src source) {
 	c.loop.stats.Conns++
 	c.loop.stats.Opened++
+	c.rules = c.loop.rules.share(c.rules)
 	c.ioSince = momentOf(c.loop.clock())
 	c.armTimer()
 	c.slot = c.loop.sources.Insert(src).Index()
 	c.flags |= flagOwned
+	c.loop.budget.recount(c) // what was written to it while it was nobody's
 }
 
 // token is what Loop.sources and the poller know the Conn by, from own to

@@ -27,7 +27,7 @@ type ruleBook struct {
 	next  int // the one that is forgotten next
 }
 
-// share returns a copy of r, which is not kept.
+// share returns the copy for those who have the rules r. Loop only.
 func (b *ruleBook) share(r *connRules) *connRules {
 	for _, k := range b.known {
 		if k != nil && *k == *r {

@@ -58,3 +58,20 @@ func TestConnsShareTheirRules(t *testing.T) {
 		t.Errorf("switching between two timeouts allocates %v times", n)
 	}
 }
+
+// Dial may be called from any goroutine while the Loop hands out rules.
+func TestDialDoesNotTouchTheRulesOfTheLoop(t *testing.T) {
+	l, err := NewLoop(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	before := l.rules
+	d, err := newDialing(t.Context(), l, "tcp", "192.0.2.1:80", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.rules != before || d.c.rules == nil {
+		t.Error("the rules of a Conn that is not the Loop's yet are in its book")
+	}
+}

@@ -100,9 +100,10 @@ func (m *memBudget) recount(c *Conn) {
 	m.set(c, footprint(&c.in, exact)+footprint(&c.out, exact))
 }
 
-// set makes c count for n bytes.
+// set makes c count for n bytes. A Conn that is not the Loop's yet, because its
+// Dial has not begun, has no slot to count in.
 func (m *memBudget) set(c *Conn, n int) {
-	if m.max == 0 {
+	if m.max == 0 || c.flags&flagOwned == 0 {
 		return
 	}
 	for int(c.slot) >= len(m.counts) {
@@ -120,7 +121,7 @@ func (m *memBudget) set(c *Conn, n int) {
 
 // heldBy is what c counts for.
 func (m *memBudget) heldBy(c *Conn) int64 {
-	if int(c.slot) >= len(m.counts) {
+	if int(c.slot) >= len(m.counts) || c.flags&flagOwned == 0 {
 		return 0
 	}
 	return int64(m.counts[c.slot])

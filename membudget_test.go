@@ -4,6 +4,7 @@ package bev_test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -409,6 +410,31 @@ func TestMemoryBudgetDoesNotCountFiles(t *testing.T) {
 	if s := r.stats(); s.Buffered != 800+100+512 {
 		t.Errorf("800 bytes count for %d after the file is gone", s.Buffered)
 	}
+}
+
+// What is written to a Conn before its Dial has begun counts from then on, and
+// never for somebody else.
+func TestMemoryBudgetOfADialThatHasNotBegun(t *testing.T) {
+	r := budget(t, 1<<20)
+	ln := netListen(t, "tcp4", "127.0.0.1:0")
+	c, _ := r.hoard()
+	r.on(func() {
+		c.Write(make([]byte, 1000))
+		for _, end := range []func(d *bev.Conn){func(*bev.Conn) {}, func(d *bev.Conn) { d.Close() }} {
+			d, err := bev.Dial(context.Background(), r.l, "tcp", ln.Addr().String(), bev.Callbacks{}, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			d.Write(make([]byte, 100_000))
+			if err := r.l.CheckBudget(); err != nil {
+				t.Errorf("before the Dial has begun: %v", err)
+			}
+			end(d)
+			t.Cleanup(func() { r.on(func() { d.Close() }) })
+		}
+	})
+	r.wantBooks()
 }
 
 // CloseAfterFlush reads on to find the peer's end, and keeps nothing of it.
