@@ -38,7 +38,8 @@ func (m moment) end(ms uint32, now int64) int64 {
 // belongs.
 
 // SetTimeouts sets how long reading and writing may go without progress; 0 or
-// less means for ever. The resolution is a millisecond, rounded up.
+// less means for ever. The resolution is a millisecond, rounded up; more than 24
+// days are 24 days.
 //
 // The read timeout runs while reading is enabled and not suspended, the write
 // timeout while there is something to send besides; any byte that moves in its

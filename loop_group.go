@@ -94,8 +94,9 @@ func (g *LoopGroup) Next() *Loop {
 	return g.loops[int(g.turn.Add(1)-1)%len(g.loops)]
 }
 
-// Stats adds up the statistics of the Loops. It waits until each has answered
-// in its turn, so two callbacks on different Loops of the group must not call
+// Stats adds up the statistics of the Loops; the sum of their high-water marks
+// is a bound, since they need not have been at the same time. It waits until
+// each has answered in its turn, so two callbacks on different Loops of the group must not call
 // it: they could wait for each other. Safe from any goroutine.
 func (g *LoopGroup) Stats() LoopStats {
 	var sum LoopStats

@@ -112,10 +112,11 @@ type LoopOptions struct {
 	// more than serve this Loop.
 	OwnCore bool
 
-	// BlockingWait makes the Loop wait in a system call of its own instead
-	// of in Go's poller: it then costs a thread while it waits, wakes
-	// regardless of how busy the program's other goroutines are, and is
-	// slower to reach from them. See docs/ARCHITECTURE.md, "Waiting".
+	// BlockingWait makes the Loop wait in a system call of its own always,
+	// and not in Go's poller when it has been at rest for 20 ms: it then
+	// costs a thread all the time, wakes regardless of how busy the program's
+	// other goroutines are, and is slower to reach from them. See
+	// docs/ARCHITECTURE.md, "Waiting".
 	BlockingWait bool
 }
 

@@ -20,7 +20,7 @@ import (
 // Name() string
 //
 //	What the backend is, and how it waits, for people: "epoll, parked in the
-//	runtime's poller".
+//	runtime's poller when at rest".
 //
 // Add(fd int, t Token, want Interest) error
 //
