@@ -1,10 +1,15 @@
 #include "textflag.h"
 
-// Both loops go in steps of 128 bytes: the first as it comes, the next ones from
-// an address that no load crosses a cache line at, and the last overlaps what was
-// seen already. It cannot find anything earlier, because nothing was found there.
-// What is shorter than a step goes vector by vector, the last of which overlaps in
-// the same way.
+// The loops go in steps of 128 bytes: the first as it comes, the next ones from an
+// address that no load crosses a cache line at, and the last overlaps what was seen
+// already. It cannot find anything earlier, because nothing was found there. What
+// is shorter than a step goes vector by vector, the last of which overlaps in the
+// same way.
+//
+// Each loop is there twice. The one of wide vectors looks at a step with half as
+// many instructions. It does not load the end under a mask, which would be shorter:
+// a load that touches a page that was never used takes hundreds of cycles, also if
+// the mask keeps all of that page out.
 //
 // DI is where the loop is, SI the beginning, R8 the end.
 
@@ -18,6 +23,8 @@ TEXT ·indexByte(SB), NOSPLIT, $0-32
 	CMPQ CX, $128
 	JB   byteTail
 	LEAQ -128(R8), R9
+	CMPB ·wide(SB), $0
+	JNE  byteWide
 
 byteLoop:
 	VPCMPEQB (DI), Y0, Y1
@@ -71,8 +78,35 @@ byteStep: // it is in this step: in which vector?
 	ADDQ      $32, DI
 	VPMOVMSKB Y4, AX
 
+	JMP       byteFound
+
+byteWide:
+	VPBROADCASTB c+16(FP), Z0
+
+byteWideLoop:
+	VPCMPEQB (DI), Z0, K1
+	VPCMPEQB 64(DI), Z0, K2
+	KORTESTQ K1, K2
+	JNZ      byteWideStep
+	ADDQ     $128, DI
+	ANDQ     $~63, DI
+	CMPQ     DI, R9
+	JBE      byteWideLoop
+	TESTQ    R9, R9
+	JZ       byteNone
+	MOVQ     R9, DI
+	XORQ     R9, R9
+	JMP      byteWideLoop
+
+byteWideStep:
+	KMOVQ K1, AX
+	TESTQ AX, AX
+	JNZ   byteFound
+	ADDQ  $64, DI
+	KMOVQ K2, AX
+
 byteFound:
-	BSFL AX, AX
+	BSFQ AX, AX
 	SUBQ SI, DI
 	ADDQ DI, AX
 	MOVQ AX, ret+24(FP)
@@ -96,6 +130,8 @@ TEXT ·indexPair(SB), NOSPLIT, $0-40
 	CMPQ CX, $128
 	JB   pairTail
 	LEAQ -128(R8), R9
+	CMPB ·wide(SB), $0
+	JNE  pairWide
 
 pairLoop: // only where an a is, the other byte is looked for
 	VPCMPEQB (DI), Y0, Y2
@@ -168,8 +204,42 @@ pairStep:
 	ADDQ      $32, DI
 	VPMOVMSKB Y5, AX
 
+	JMP       pairFound
+
+pairWide:
+	VPBROADCASTB a+24(FP), Z0
+	VPBROADCASTB b+25(FP), Z1
+
+pairWideLoop:
+	VPCMPEQB (DI), Z0, K1
+	VPCMPEQB 64(DI), Z0, K2
+	KORTESTQ K1, K2
+	JNZ      pairWideStep
+
+pairWideNext:
+	ADDQ  $128, DI
+	ANDQ  $~63, DI
+	CMPQ  DI, R9
+	JBE   pairWideLoop
+	TESTQ R9, R9
+	JZ    pairNone
+	MOVQ  R9, DI
+	XORQ  R9, R9
+	JMP   pairWideLoop
+
+pairWideStep:
+	VPCMPEQB (DI)(DX*1), Z1, K1, K1
+	VPCMPEQB 64(DI)(DX*1), Z1, K2, K2
+	KORTESTQ K1, K2
+	JZ       pairWideNext
+	KMOVQ    K1, AX
+	TESTQ    AX, AX
+	JNZ      pairFound
+	ADDQ     $64, DI
+	KMOVQ    K2, AX
+
 pairFound:
-	BSFL AX, AX
+	BSFQ AX, AX
 	SUBQ SI, DI
 	ADDQ DI, AX
 	MOVQ AX, ret+32(FP)

@@ -26,7 +26,7 @@ func TestEveryPlace(t *testing.T) {
 				}
 			}
 			index := func() int { // of 'a', by the loop where Byte would not take it yet
-				if fast && n >= wide {
+				if fast && n >= vector {
 					return indexByte(&p[0], n, 'a')
 				}
 				return Byte(p, 'a')
@@ -60,21 +60,35 @@ func TestAgainstPackageBytes(t *testing.T) {
 		for i := range p {
 			p[i] = byte(r.IntN(values))
 		}
-		a, b := byte(r.IntN(values)), byte(r.IntN(values))
-		if got, want := Byte(p, a), bytes.IndexByte(p, a); got != want {
-			t.Fatalf("%d in %v: %d, want %d", a, p, got, want)
-		}
-		want := bytes.Index(p, []byte{a, b})
-		if got := Followed(p, a, b); got != want {
-			t.Fatalf("%d before %d in %v: %d, want %d", a, b, p, got, want)
-		}
-		if want >= 0 {
-			want++
-		}
-		if got := Preceded(p, b, a); got != want {
-			t.Fatalf("%d after %d in %v: %d, want %d", b, a, p, got, want)
-		}
+		against(t, p, byte(r.IntN(values)), byte(r.IntN(values)))
 	}
+}
+
+// against compares with what package bytes finds.
+func against(t *testing.T, p []byte, a, b byte) {
+	t.Helper()
+	if got, want := Byte(p, a), bytes.IndexByte(p, a); got != want {
+		t.Fatalf("%d in %v: %d, want %d", a, p, got, want)
+	}
+	want := bytes.Index(p, []byte{a, b})
+	if got := Followed(p, a, b); got != want {
+		t.Fatalf("%d before %d in %v: %d, want %d", a, b, p, got, want)
+	}
+	if want >= 0 {
+		want++
+	}
+	if got := Preceded(p, b, a); got != want {
+		t.Fatalf("%d after %d in %v: %d, want %d", b, a, p, got, want)
+	}
+}
+
+// The fuzzer writes the bytes.
+func FuzzScan(f *testing.F) {
+	f.Add(bytes.Repeat([]byte("aab"), 100), byte('a'), byte('b'))
+	f.Add(append(bytes.Repeat([]byte("a"), 300), "xb"...), byte('x'), byte('b'))
+	f.Fuzz(func(t *testing.T, p []byte, a, b byte) {
+		against(t, p, a, b)
+	})
 }
 
 func BenchmarkByte(b *testing.B) {
