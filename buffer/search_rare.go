@@ -68,7 +68,10 @@ func (b *Buffer) indexRare(what []byte, at place, from, to int) int {
 
 // run looks for what from h.from on by its byte h.rare. It returns the position of a match and true; or -1 if there is
 // none; or, when there are too many false hits, the position to go on from.
+//
+// Most segments hold no hit: the loop is short, and all that has to do with hits is elsewhere.
 func (h *hunt) run(what []byte, to int) (pos int, found bool) {
+	pair := pairAt(what, h.rare)
 	first, last := h.from+h.rare, to-(len(what)-1-h.rare) // the rare byte lies between
 	for at := h.b.place(h.back, first); at.s != nil && at.start < last; at = at.next() {
 		if at.s.kind == kindFile {
@@ -76,57 +79,70 @@ func (h *hunt) run(what []byte, to int) (pos int, found bool) {
 				break
 			}
 		}
-		if pos, found = h.segment(what, at, first, last); pos >= 0 {
-			return pos, found
+		p := at.s.buf[at.s.r:at.s.w]
+		end := min(len(p), last-at.start) // where the rare byte may be: before it; p is where its neighbours are
+		for i := pair.next(p, max(first-at.start, 0), end); i >= 0; i = pair.next(p, i+1, end) {
+			if pos, found = h.hit(what, p, at.start, i-h.rare); pos >= 0 {
+				return pos, found
+			}
 		}
 	}
 	return -1, false
 }
 
-// segment is run for the rare byte in one segment, between the positions first and last; -1: go on behind it.
-func (h *hunt) segment(what []byte, at place, first, last int) (pos int, found bool) {
-	p := at.s.buf[at.s.r:at.s.w]
-	end := min(len(p), last-at.start) // where the rare byte may be: before it; p is where its neighbours are
-	for i := max(first-at.start, 0); i < end; i++ {
-		if i = h.next(what, p, i, end); i < 0 {
-			break
+// hit is run for a hit with which what would begin at index i of the segment p, whose position is start. It returns -1
+// when that was a false one and the search may go on.
+func (h *hunt) hit(what, p []byte, start, i int) (pos int, found bool) {
+	h.hits++
+	switch stop := i + len(what); {
+	case i < 0 || stop > len(p):
+		if h.crosses(what, start+i) {
+			return start + i, true
 		}
-		start := i - h.rare
-		h.hits++
-		switch stop := start + len(what); {
-		case start < 0 || stop > len(p):
-			if h.crosses(what, at.start+start) {
-				return at.start + start, true
-			}
-		case string(p[start:stop]) == string(what):
-			return at.start + start, true
-		}
-		h.hits += len(what) / hitChunk
-		if h.hits > h.free && h.hits > h.free+(at.start+start-h.from)>>h.shift {
-			return at.start + start + 1, false
-		}
+	case string(p[i:stop]) == string(what):
+		return start + i, true
+	}
+	h.hits += len(what) / hitChunk
+	if h.hits > h.free && h.hits > h.free+(start+i-h.from)>>h.shift {
+		return start + i + 1, false
 	}
 	return -1, false
+}
+
+// A pair is a byte to look for and one that must be beside it: gap is 1 if that is behind, -1 if it is before.
+type pair struct {
+	gap        int
+	rare, with byte
+}
+
+// pairAt returns the pair of the byte at index i of what, which has two bytes or more.
+func pairAt(what []byte, i int) pair {
+	if i+1 < len(what) {
+		return pair{1, what[i], what[i+1]}
+	}
+	return pair{-1, what[i], what[i-1]}
 }
 
 // next returns where in p, from i on and before end, the rare byte is next to come with the right byte beside it, or -1.
 // At a border of p, where that one is not to be seen, it may be anything.
-func (h *hunt) next(what, p []byte, i, end int) int {
-	rare := what[h.rare]
-	if h.rare+1 < len(what) {
-		if k := scan.Followed(p[i:min(end+1, len(p))], rare, what[h.rare+1]); k >= 0 {
+func (q pair) next(p []byte, i, end int) int {
+	if i >= end {
+		return -1
+	}
+	if q.gap > 0 {
+		if k := scan.Followed(p[i:min(end+1, len(p))], q.rare, q.with); k >= 0 {
 			return i + k
 		}
-		if end == len(p) && p[end-1] == rare {
+		if end == len(p) && p[end-1] == q.rare {
 			return end - 1
 		}
 		return -1
 	}
-	if i == 0 && p[0] == rare {
+	if i == 0 && p[0] == q.rare {
 		return 0
 	}
 	from := max(i-1, 0)
-	if k := scan.Preceded(p[from:end], rare, what[h.rare-1]); k >= 0 {
+	if k := scan.Preceded(p[from:end], q.rare, q.with); k >= 0 {
 		return from + k
 	}
 	return -1
