@@ -141,7 +141,7 @@ func NewLoop(o *LoopOptions) (*Loop, error) {
 		size = DefaultMaxSingleRead
 	}
 	l.poller = p
-	l.timers = timer.New(expirer.timerNode)
+	l.timers = timer.New(expirer.timerNode, postponed)
 	l.scratch = buffer.NewScratch(max(size, minReadBuffer))
 	l.pool = buffer.NewPool(poolBytes)
 	l.events = make([]poll.Event, eventBatch)
@@ -224,7 +224,7 @@ func (l *Loop) elapsed() int64 {
 
 // nextDeadline is the time of the next timer, the zero time for none.
 func (l *Loop) nextDeadline() time.Time {
-	when, ok := l.timers.Next()
+	when, ok := l.nextTimer()
 	if !ok {
 		return time.Time{}
 	}

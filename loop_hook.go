@@ -76,7 +76,7 @@ func (l *Loop) runPrepares(block bool) {
 		return
 	}
 	wait := time.Duration(-1)
-	if when, ok := l.timers.Next(); !block || l.work.pending() || l.waiting.Load() != 0 {
+	if when, ok := l.nextTimer(); !block || l.work.pending() || l.waiting.Load() != 0 {
 		wait = 0
 	} else if ok {
 		wait = time.Duration(max(when-l.elapsed(), 0))

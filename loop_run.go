@@ -211,7 +211,7 @@ func (l *Loop) empty() bool {
 
 // timerDue reports whether the tick has a timer to expire.
 func (l *Loop) timerDue() bool {
-	when, ok := l.timers.Next()
+	when, ok := l.timers.Next(l.step.due)
 	return ok && when <= l.step.due
 }
 

@@ -28,6 +28,7 @@ type Watch struct {
 	queued   bool       // in Loop.work.again
 	timedOut bool       // see TimedOut
 	prio     uint8
+	seq      uint32 // see Loop.postpone
 	timeout  time.Duration
 	when     int64 // the end of the timeout, where node is armed
 	node     timer.Node

@@ -149,7 +149,9 @@ func (w *Watch) startTimeout(from int64) {
 		return
 	}
 	w.when = from + int64(w.timeout)
-	w.loop.arm(w, w.when)
+	if !w.loop.postpone(&w.node, w.when, &w.seq) {
+		w.loop.arm(w, w.when)
+	}
 }
 
 // activate queues a call of the function.

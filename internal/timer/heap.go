@@ -35,13 +35,21 @@ func (n *Node) Taken() bool { return n.pos == taken }
 // deadline later than all others, which is what timeouts of one length do,
 // compares once and moves nothing.
 //
+// A deadline that moves to a later time may leave its entry where it is, see
+// [Heap.Postpone]. Such an entry is early: when it comes to the front, before
+// anybody sees it, it is put where it belongs, once for all the times that its
+// deadline has moved.
+//
 // Invariant: entries[i].when >= entries[(i-1)/4].when, and
 // node(entries[i].owner).pos == i+1.
 type Heap[T any] struct {
 	entries []entry[T]
-	node    func(T) *Node // set at creation, then constant
-	seq     uint32        // of the next arming
-	peak    int           // the most entries since ResetPeak
+	seq     uint32 // of the next arming
+	peak    int    // the most entries since ResetPeak
+
+	// Set at creation, then constant.
+	node func(T) *Node
+	late func(T) (when int64, seq uint32)
 }
 
 // entry is 24 bytes for an owner that is an interface, 16 for a pointer.
@@ -57,8 +65,11 @@ const (
 )
 
 // New makes a Heap of owners; node finds the Node in an owner. It must give
-// the same Node for the same owner each time.
-func New[T any](node func(T) *Node) Heap[T] { return Heap[T]{node: node} }
+// the same Node for the same owner each time. late is asked for a deadline that
+// may have been postponed, see [Heap.Postpone]; nil where none ever is.
+func New[T any](node func(T) *Node, late func(T) (when int64, seq uint32)) Heap[T] {
+	return Heap[T]{node: node, late: late}
+}
 
 // Len is the number of armed deadlines, without those that were taken.
 func (h *Heap[T]) Len() int { return len(h.entries) }
@@ -81,7 +92,7 @@ func (h *Heap[T]) ResetPeak() { h.peak = len(h.entries) }
 func (h *Heap[T]) Armed(owner T) bool { return h.node(owner).pos != 0 }
 
 // When is owner's deadline, 0 for one that was taken; ok is false when it is
-// not armed.
+// not armed. What has been postponed its owner knows better.
 func (h *Heap[T]) When(owner T) (when int64, ok bool) {
 	pos := h.node(owner).pos
 	if pos <= 0 {
@@ -123,6 +134,20 @@ func (h *Heap[T]) Reset(owner T, when int64) {
 	h.check()
 }
 
+// Postpone moves the deadline of n to when without touching the heap, and
+// reports whether that is possible: n is armed, for a time before when. The
+// entry stays where it is. The owner has to keep when and seq, its new place
+// among equal deadlines, and to return both from the late function until the
+// next Reset or Remove.
+func (h *Heap[T]) Postpone(n *Node, when int64) (seq uint32, ok bool) {
+	if n.pos <= 0 || h.entries[n.pos-1].when >= when {
+		return 0, false
+	}
+	seq = h.seq
+	h.seq++
+	return seq, true
+}
+
 // Remove disarms owner's deadline and reports whether it was armed.
 func (h *Heap[T]) Remove(owner T) bool {
 	n := h.node(owner)
@@ -137,18 +162,37 @@ func (h *Heap[T]) Remove(owner T) bool {
 	return true
 }
 
-// Next is the earliest deadline; ok is false when none is armed.
-func (h *Heap[T]) Next() (when int64, ok bool) {
+// Next is the earliest deadline; ok is false when none is armed. One that is
+// after exact may be that of an entry whose own deadline has been postponed:
+// then nothing is due before it.
+func (h *Heap[T]) Next(exact int64) (when int64, ok bool) {
+	h.settle(exact)
 	if len(h.entries) == 0 {
 		return 0, false
 	}
 	return h.entries[0].when, true
 }
 
+// settle puts entries at the front that come up by until, and are early, where
+// they belong.
+func (h *Heap[T]) settle(until int64) {
+	for h.late != nil && len(h.entries) > 0 && h.entries[0].when <= until {
+		e := h.entries[0]
+		when, seq := h.late(e.owner)
+		if when <= e.when {
+			return
+		}
+		h.node(e.owner).seq = seq
+		h.down(0, entry[T]{when, e.owner})
+		h.check()
+	}
+}
+
 // PopExpired disarms the earliest deadline and returns its owner if it is due:
 // at or before now. Call it until ok is false. A deadline armed in between
 // that is due at once comes out as well.
 func (h *Heap[T]) PopExpired(now int64) (owner T, ok bool) {
+	h.settle(now)
 	if len(h.entries) == 0 || h.entries[0].when > now {
 		return owner, false
 	}

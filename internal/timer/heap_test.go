@@ -3,7 +3,7 @@ package timer
 import (
 	"cmp"
 	"fmt"
-	"math/rand/v2"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +17,11 @@ import (
 type item struct {
 	node Node
 	id   int
+
+	// Where its deadline was postponed to, as the owner has to know it.
+	postponed bool
+	when      int64
+	seq       uint32
 }
 
 func (i *item) timerNode() *Node { return &i.node }
@@ -24,7 +29,23 @@ func (i *item) timerNode() *Node { return &i.node }
 // owner is an interface, as the owners of a loop's deadlines are.
 type owner interface{ timerNode() *Node }
 
-func newHeap() Heap[owner] { return New(owner.timerNode) }
+func newHeap() Heap[owner] { return New(owner.timerNode, late) }
+
+func late(o owner) (when int64, seq uint32) {
+	if i := o.(*item); i.postponed {
+		return i.when, i.seq
+	}
+	return math.MinInt64, 0
+}
+
+// postpone is Postpone by an owner that does its part of it.
+func (i *item) postpone(h *Heap[owner], when int64) (ok bool) {
+	seq, ok := h.Postpone(&i.node, when)
+	if ok {
+		i.postponed, i.when, i.seq = true, when, seq
+	}
+	return ok
+}
 
 // model is a slice that is kept in order: what a Heap has to equal.
 type model []modelEntry
@@ -64,33 +85,47 @@ func validate(t *testing.T, h *Heap[owner]) {
 func TestHeapModel(t *testing.T) {
 	r := seed.New(t)
 	for _, span := range []int64{1, 3, 1000, 1 << 40} { // from all ties to none
-		t.Run(fmt.Sprint(span), func(t *testing.T) { driveHeap(t, r, span) })
+		t.Run(fmt.Sprint(span), func(t *testing.T) { driveHeap(t, r.Int64N, 200, 10_000, span) })
 	}
 }
 
-func driveHeap(t *testing.T, r *rand.Rand, span int64) {
+// FuzzHeap is TestHeapModel with what the fuzzer makes up: few items and few
+// times, so that much happens to each.
+func FuzzHeap(f *testing.F) {
+	f.Add([]byte("some bytes, of which each step draws four"))
+	f.Fuzz(func(t *testing.T, p []byte) {
+		steps := len(p) / 4
+		draw := func(n int64) (v int64) {
+			if len(p) > 0 {
+				v, p = int64(p[0])%n, p[1:]
+			}
+			return v
+		}
+		driveHeap(t, draw, 11, steps, 16)
+	})
+}
+
+// driveHeap draws numbers below n to choose what is done.
+func driveHeap(t *testing.T, draw func(n int64) int64, count, steps int, span int64) {
 	h := newHeap()
-	h.seq = 1<<32 - 2000 // wraps around on the way
+	h.seq = -uint32(steps / 5) // wraps around on the way
 	var m model
-	items := make([]*item, 200)
+	items := make([]*item, count)
 	for i := range items {
 		items[i] = &item{id: i}
 	}
-	for step := range 10_000 {
-		it := items[r.IntN(len(items))]
-		when := r.Int64N(span) - span/2
+	for step := range steps {
+		it := items[draw(int64(count))]
+		when := draw(span) - span/2
 		at := m.find(it)
-		switch op := r.IntN(10); {
+		switch op := draw(12); {
 		case op < 4 && at < 0:
 			h.Add(it, when)
 			m = m.add(modelEntry{when, step, it})
-		case op < 6:
-			h.Reset(it, when)
-			if at >= 0 {
-				m = slices.Delete(m, at, at+1)
-			}
-			m = m.add(modelEntry{when, step, it})
 		case op < 8:
+			m = reset(&h, m, it, modelEntry{when, step, it}, op >= 6)
+		case op < 10:
+			it.postponed = false
 			if h.Remove(it) != (at >= 0) {
 				t.Fatalf("step %d: Remove of item %d, which is armed: %v", step, it.id, at >= 0)
 			}
@@ -100,12 +135,24 @@ func driveHeap(t *testing.T, r *rand.Rand, span int64) {
 		default:
 			m = expire(t, &h, m, when)
 		}
-		compare(t, &h, m, it)
+		compare(t, &h, m, it, draw(span)-span/2)
 	}
 	expire(t, &h, m, 1<<62)
 	if h.Len() != 0 {
 		t.Errorf("%d left at the end", h.Len())
 	}
+}
+
+// reset arms it anew, or postpones it where that is wanted and possible.
+func reset(h *Heap[owner], m model, it *item, e modelEntry, postpone bool) model {
+	if !postpone || !it.postpone(h, e.when) {
+		it.postponed = false
+		h.Reset(it, e.when)
+	}
+	if at := m.find(it); at >= 0 {
+		m = slices.Delete(m, at, at+1)
+	}
+	return m.add(e)
 }
 
 // expire takes out of both what is due, and wants the same in the same order.
@@ -128,11 +175,14 @@ func expire(t *testing.T, h *Heap[owner], m model, now int64) model {
 		if got.timerNode().Armed() {
 			t.Fatalf("item %d is armed after it expired", got.(*item).id)
 		}
+		m[0].item.postponed = false
 		m = m[1:]
 	}
 }
 
-func compare(t *testing.T, h *Heap[owner], m model, it *item) {
+// compare wants h to know of m, and of it in m. Next shall be exact up to a
+// time.
+func compare(t *testing.T, h *Heap[owner], m model, it *item, exact int64) {
 	t.Helper()
 	if h.Len()%8 == 0 { // often enough, at every size
 		validate(t, h)
@@ -140,13 +190,13 @@ func compare(t *testing.T, h *Heap[owner], m model, it *item) {
 	if h.Len() != len(m) {
 		t.Fatalf("Len is %d, want %d", h.Len(), len(m))
 	}
-	next, ok := h.Next()
-	if ok != (len(m) > 0) || ok && next != m[0].when {
-		t.Fatalf("Next is %d, %v", next, ok)
+	next, ok := h.Next(exact)
+	if ok != (len(m) > 0) || ok && (next > m[0].when || next < m[0].when && next <= exact) {
+		t.Fatalf("Next, exact up to %d, is %d, %v, want %d", exact, next, ok, m[0].when)
 	}
 	at := m.find(it)
 	when, ok := h.When(it)
-	if armed := at >= 0; h.Armed(it) != armed || it.node.Armed() != armed || ok != armed || ok && when != m[at].when {
+	if armed := at >= 0; h.Armed(it) != armed || it.node.Armed() != armed || ok != armed || ok && when != m[at].when && !(it.postponed && when < m[at].when) {
 		t.Fatalf("item %d: armed %v, at %d, %v", it.id, h.Armed(it), when, ok)
 	}
 }
@@ -289,7 +339,7 @@ func TestMillion(t *testing.T) {
 	validate(t, &h)
 	last, count := int64(-1), 0
 	for {
-		when, ok := h.Next()
+		when, ok := h.Next(math.MaxInt64)
 		if !ok {
 			break
 		}
@@ -351,7 +401,7 @@ func BenchmarkHeap(b *testing.B) {
 		})
 		b.Run(name("PopAdd"), func(b *testing.B) { // expire, and arm again
 			for b.Loop() {
-				when, _ := h.Next()
+				when, _ := h.Next(math.MaxInt64)
 				o, ok := h.PopExpired(when)
 				if !ok {
 					b.Fatal("nothing is due at its time")
@@ -421,5 +471,51 @@ func TestPeak(t *testing.T) {
 	h.Reset(&items[4], 2)
 	if h.Peak() != 4 {
 		t.Errorf("Peak since ResetPeak is %d, want 4", h.Peak())
+	}
+}
+
+// What is postponed moves nothing in the heap until its old time comes to the
+// front, and then moves once. Among equal deadlines its place is that of the
+// time at which it was postponed.
+func TestPostpone(t *testing.T) {
+	h := newHeap()
+	items := make([]item, 6)
+	for i := range items {
+		items[i].id = i
+		h.Add(&items[i], int64(10+10*i)) // 10 to 60
+	}
+	before := slices.Clone(h.entries)
+	for _, when := range []int64{50, 70, 60, 40} {
+		if !items[0].postpone(&h, when) {
+			t.Fatalf("from 10 to %d", when)
+		}
+	}
+	h.Reset(&items[4], 40) // behind what was postponed there before
+	before[4].when = 40
+	if !slices.Equal(h.entries, before) {
+		t.Error("Postpone has moved something")
+	}
+	for what, when := range map[string]int64{"an earlier time": 9, "the same time": 10} {
+		if items[0].postpone(&h, when) {
+			t.Errorf("postponed to %s", what)
+		}
+	}
+	if next, _ := h.Next(9); next != 10 {
+		t.Errorf("Next that need not be exact is %d, want 10, of the entry at the front", next)
+	}
+	if next, _ := h.Next(10); next != 20 {
+		t.Errorf("Next that is exact up to 10 is %d, want 20", next)
+	}
+	var got []int
+	for o, ok := h.PopExpired(60); ok; o, ok = h.PopExpired(60) {
+		got = append(got, o.(*item).id)
+	}
+	if want := []int{1, 2, 3, 0, 4, 5}; !slices.Equal(got, want) {
+		t.Errorf("they came out as %v, want %v", got, want)
+	}
+	for _, pos := range []int32{0, taken} {
+		if (&item{node: Node{pos: pos}}).postpone(&h, 1000) {
+			t.Errorf("one that is not in the heap was postponed, of place %d", pos)
+		}
 	}
 }
