@@ -27,7 +27,10 @@ func (b *Buffer) Head() []byte {
 // Libevent: evbuffer_peek. Unlike libevent the last extent is cut off, and what does not fit is not counted:
 // [Buffer.NumExtents] does that.
 func (b *Buffer) PeekInto(dst [][]byte, n int) int {
-	return b.PeekFrom(dst, 0, n)
+	if n < 0 || n > b.n {
+		n = b.n
+	}
+	return b.head.extents(dst, n)
 }
 
 // PeekFrom is PeekInto for the n bytes that start from bytes behind the front. from beyond Len gives nothing.
@@ -37,7 +40,7 @@ func (b *Buffer) PeekFrom(dst [][]byte, from, n int) int {
 	if from < 0 {
 		panic(panicNegative)
 	}
-	if from >= b.n || n == 0 {
+	if from >= b.n {
 		return 0
 	}
 	if n < 0 || n > b.n-from {
@@ -47,27 +50,40 @@ func (b *Buffer) PeekFrom(dst [][]byte, from, n int) int {
 	for ; from >= s.w-s.r; s = s.next {
 		from -= s.w - s.r
 	}
-	n += from // the first extent is cut off at its front, below
-	i := 0
-	for ; i < len(dst); i++ {
-		buf, r, w := s.buf, s.r, s.w
-		if r < 0 || r > w || w > cap(buf) { // a file range, which has no buf; this spares the bounds checks
-			break
-		}
-		p := buf[r:w:w]
-		if len(p) >= n {
-			dst[i] = p[:n:n]
-			i++
-			break
-		}
-		dst[i] = p
-		n -= len(p)
-		s = s.next
+	if n == 0 {
+		return 0
 	}
+	i := s.extents(dst, n+from)
 	if from > 0 && i > 0 {
 		dst[0] = dst[0][from:]
 	}
 	return i
+}
+
+// extents is PeekInto for the segments from s on, which hold n bytes or more.
+//
+// What it takes is the way along the list, if the processor has room to prepare the next steps meanwhile: each
+// instruction counts. The comparisons are those that spare the compiler's own, for bounds and for an empty slice.
+func (s *segment) extents(dst [][]byte, n int) int {
+	if n == 0 {
+		return 0
+	}
+	for i := range dst {
+		r, w := s.r, s.w
+		k := w - r
+		if k <= 0 || uint(r) > uint(w) || uint(w) > uint(cap(s.buf)) { // a file range, which has no buf
+			return i
+		}
+		dst[i] = s.buf[r:w:w]
+		if n -= k; n <= 0 {
+			if n < 0 {
+				dst[i] = dst[i][: k+n : k+n]
+			}
+			return i + 1
+		}
+		s = s.next
+	}
+	return len(dst)
 }
 
 // NumExtents returns how many extents the first n bytes (n < 0: all) lie in, file ranges included.
