@@ -33,7 +33,7 @@ func (d *dialing) begin(to sys.Addr) error {
 	}
 	a := &attempt{d: d, addr: to, fd: fd, deadline: never}
 	if t := d.opts.AttemptTimeout; t > 0 {
-		a.deadline = d.loop.clock() + int64(t)
+		a.deadline = after(d.loop.clock(), t)
 	}
 	// Before anything else, so that whatever ends the Dial closes it.
 	d.racing = append(d.racing, a)

@@ -129,7 +129,7 @@ func (c *Conn) CloseAfterFlush(d time.Duration) {
 		d = DefaultLinger
 	}
 	if d > 0 {
-		c.ensureRare().deadline = c.loop.clock() + int64(d)
+		c.ensureRare().deadline = after(c.loop.clock(), d)
 		c.armTimer()
 	}
 	if c.flags&flagFinSent != 0 && c.noRead&ReasonEnded != 0 {

@@ -142,7 +142,7 @@ func (d *dialing) run() {
 		})
 	}
 	if d.opts.Timeout > 0 {
-		d.deadline = d.loop.clock() + int64(d.opts.Timeout)
+		d.deadline = after(d.loop.clock(), d.opts.Timeout)
 	}
 	if d.host != "" {
 		d.lookup()

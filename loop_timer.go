@@ -1,6 +1,7 @@
 package bev
 
 import (
+	"math"
 	"time"
 
 	"github.com/bevgo/bev/internal/timer"
@@ -134,7 +135,7 @@ func (t *Timer) Priority() int {
 func (t *Timer) class() uint8 { return t.prio }
 
 func (t *Timer) start(d time.Duration) {
-	t.when = t.loop.clock() + int64(max(d, 0))
+	t.when = after(t.loop.clock(), max(d, 0))
 	if !t.loop.postpone(&t.node, t.when, &t.seq) {
 		t.loop.arm(t, t.when)
 	}
@@ -146,9 +147,8 @@ func (t *Timer) timerNode() *timer.Node { return &t.node }
 func (t *Timer) expire(now int64) {
 	t.active = false // one call answers both
 	if t.every > 0 {
-		t.when += int64(t.every)
-		if t.when <= now {
-			t.when = now + int64(t.every)
+		if t.when = after(t.when, t.every); t.when <= now {
+			t.when = after(now, t.every)
 		}
 		t.loop.arm(t, t.when)
 	}
@@ -177,6 +177,12 @@ func (l *Loop) clock() int64 {
 		return l.now
 	}
 	return l.elapsed()
+}
+
+// after is the time d past another, and the last there is, in 292 years, where
+// that would be later still. Precondition: d is not negative.
+func after(when int64, d time.Duration) int64 {
+	return when + min(int64(d), math.MaxInt64-when)
 }
 
 // arm puts e into the heap, or moves it. A deadline that is not past the

@@ -3,6 +3,7 @@
 package bev_test
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -268,6 +269,29 @@ func TestEveryResetChangesTheInterval(t *testing.T) {
 	})
 	tr.want("tick", "tick", "tick")
 	r.on(func() { tm.Stop() })
+}
+
+// The longest Duration is an end that is never seen, not one that was passed.
+func TestTimersOfTheLongestDuration(t *testing.T) {
+	const forever time.Duration = math.MaxInt64
+	b := newLab(t, nil)
+	n := &notes{t: t}
+	b.pass(time.Second)
+	in, _ := blockingPipe(t)
+	tm, every := b.l.AfterFunc(forever, n.say("once")), b.l.Every(forever, n.say("every"))
+	w := b.watch(in, bev.Reading, &bev.WatchOptions{Timeout: forever}, n.seen("watch"))
+	_, c := b.wire(nil)
+	c.Write(make([]byte, 1<<20)) // nobody reads that
+	c.CloseAfterFlush(forever)
+	b.pass(24 * 365 * time.Hour)
+	n.want("a year is not for ever")
+	if !tm.Armed() || !every.Armed() || !w.Pending().Due.After(b.l.Now()) || c.Closed() {
+		t.Error("they do not wait any more")
+	}
+
+	r := run(t, nil) // the kernel's clock can wait for that, too
+	r.on(func() { r.l.AfterFunc(forever, func() { t.Error("it has run") }) })
+	eventually(t, "the loop to sleep", r.l.Asleep)
 }
 
 func TestTimersWaitBetweenTwoRuns(t *testing.T) {

@@ -148,7 +148,7 @@ func (w *Watch) startTimeout(from int64) {
 		w.loop.disarm(w)
 		return
 	}
-	w.when = from + int64(w.timeout)
+	w.when = after(from, w.timeout)
 	if !w.loop.postpone(&w.node, w.when, &w.seq) {
 		w.loop.arm(w, w.when)
 	}
@@ -190,7 +190,7 @@ func (w *Watch) run(d Dir) {
 		w.remove()
 	case w.timeout > 0:
 		from := l.now
-		if d&expired != 0 && w.when <= l.now && w.when+int64(w.timeout) > l.now {
+		if d&expired != 0 && w.when <= l.now && after(w.when, w.timeout) > l.now {
 			from = w.when
 		}
 		w.startTimeout(from)
