@@ -15,7 +15,8 @@ func TestChecksFindDamage(t *testing.T) {
 		text   string
 	}{
 		{"a node was copied", func(h *Heap[owner], items []item) { items[0].node = Node{} }, "copied"},
-		{"an entry was moved", func(h *Heap[owner], items []item) { h.entries[0].when = 1 << 40 }, "before an earlier one"},
+		{"an entry was moved", func(h *Heap[owner], items []item) { h.whens[0] = 1 << 40 }, "before an earlier one"},
+		{"a time was left behind", func(h *Heap[owner], items []item) { h.whens[4] = 7 }, "behind the last"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h := newHeap()

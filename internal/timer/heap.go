@@ -4,14 +4,18 @@
 // the caller knows. Nothing here is safe for use by more than one goroutine.
 package timer
 
-import "github.com/bevgo/bev/internal/invariants"
+import (
+	"math"
+
+	"github.com/bevgo/bev/internal/invariants"
+)
 
 // A Node is a deadline's place in a Heap. It is embedded in what owns the
 // deadline, so that the owner finds its place without a search and arming
 // allocates nothing. The zero Node is not armed. A Node belongs to one Heap at
 // a time and must not be copied while it is armed.
 type Node struct {
-	pos int32  // index in Heap.entries plus one; 0 while not armed, or taken
+	pos int32  // index in Heap.owners plus one; 0 while not armed, or taken
 	seq uint32 // when it was armed, in armings of the Heap: breaks ties
 }
 
@@ -29,9 +33,10 @@ func (n *Node) Taken() bool { return n.pos == taken }
 // first, and of equal ones the one that was armed (or reset) first. The order
 // of equal deadlines holds while fewer than 2^31 armings lie between them.
 //
-// It is a 4-ary heap. The deadline is kept in the entry, so a comparison
-// touches the owner only for a tie: a node has four children, which are side
-// by side in memory, and half as many levels as a binary heap has. Arming a
+// It is an 8-ary heap of two arrays. The times are by themselves, so that the
+// eight children of an entry are one cache line, and finding the first of them
+// looks at no owner, ties apart. It has a third of the levels of a binary heap,
+// and what a heap of a million costs is a cache miss for each level. Arming a
 // deadline later than all others, which is what timeouts of one length do,
 // compares once and moves nothing.
 //
@@ -40,26 +45,23 @@ func (n *Node) Taken() bool { return n.pos == taken }
 // anybody sees it, it is put where it belongs, once for all the times that its
 // deadline has moved.
 //
-// Invariant: entries[i].when >= entries[(i-1)/4].when, and
-// node(entries[i].owner).pos == i+1.
+// Invariant: whens[i] >= whens[parent(i)], node(owners[i]).pos == i+1, and
+// whens is never behind the times of owners, for arity or more.
 type Heap[T any] struct {
-	entries []entry[T]
-	seq     uint32 // of the next arming
-	peak    int    // the most entries since ResetPeak
+	whens  []int64 // the deadlines
+	owners []T     // whose they are
+	seq    uint32  // of the next arming
+	peak   int     // the most entries since ResetPeak
 
 	// Set at creation, then constant.
 	node func(T) *Node
 	late func(T) (when int64, seq uint32)
 }
 
-// entry is 24 bytes for an owner that is an interface, 16 for a pointer.
-type entry[T any] struct {
-	when  int64
-	owner T
-}
-
 const (
-	arity = 4
+	arity = 8 // as firstChild knows
+	// never is no deadline, and not before any.
+	never = math.MaxInt64
 	// minShrink is the capacity below which memory is not given back.
 	minShrink = 256
 )
@@ -72,13 +74,13 @@ func New[T any](node func(T) *Node, late func(T) (when int64, seq uint32)) Heap[
 }
 
 // Len is the number of armed deadlines, without those that were taken.
-func (h *Heap[T]) Len() int { return len(h.entries) }
+func (h *Heap[T]) Len() int { return len(h.owners) }
 
 // Each calls f for every owner whose deadline is in the heap, in no order that
 // means anything. f must not arm or disarm any.
 func (h *Heap[T]) Each(f func(T)) {
-	for i := range h.entries {
-		f(h.entries[i].owner)
+	for _, o := range h.owners {
+		f(o)
 	}
 }
 
@@ -86,7 +88,7 @@ func (h *Heap[T]) Each(f func(T)) {
 func (h *Heap[T]) Peak() int { return h.peak }
 
 // ResetPeak begins anew with what there is now.
-func (h *Heap[T]) ResetPeak() { h.peak = len(h.entries) }
+func (h *Heap[T]) ResetPeak() { h.peak = len(h.owners) }
 
 // Armed reports whether owner's deadline is armed.
 func (h *Heap[T]) Armed(owner T) bool { return h.node(owner).pos != 0 }
@@ -98,7 +100,7 @@ func (h *Heap[T]) When(owner T) (when int64, ok bool) {
 	if pos <= 0 {
 		return 0, pos == taken
 	}
-	return h.entries[pos-1].when, true
+	return h.whens[pos-1], true
 }
 
 // Add arms owner's deadline. Precondition: it is not armed.
@@ -107,14 +109,17 @@ func (h *Heap[T]) Add(owner T, when int64) {
 	if n.pos != 0 {
 		panic("timer: Add of a deadline that is armed: use Reset")
 	}
-	if len(h.entries) == 1<<31-1 {
+	if len(h.owners) == 1<<31-1 {
 		panic("timer: more than 2^31 deadlines")
 	}
 	n.seq = h.seq
 	h.seq++
-	h.entries = append(h.entries, entry[T]{})
-	h.peak = max(h.peak, len(h.entries))
-	h.up(len(h.entries)-1, entry[T]{when, owner})
+	h.owners = append(h.owners, owner)
+	if len(h.whens) < cap(h.owners)+arity {
+		h.whens = sized(h.whens, cap(h.owners))
+	}
+	h.peak = max(h.peak, len(h.owners))
+	h.up(len(h.owners)-1, when, owner)
 	h.check()
 }
 
@@ -130,7 +135,7 @@ func (h *Heap[T]) Reset(owner T, when int64) {
 	n.seq = h.seq
 	h.seq++
 	i := int(n.pos) - 1
-	h.fix(i, entry[T]{when, owner})
+	h.fix(i, when, owner)
 	h.check()
 }
 
@@ -140,7 +145,7 @@ func (h *Heap[T]) Reset(owner T, when int64) {
 // among equal deadlines, and to return both from the late function until the
 // next Reset or Remove.
 func (h *Heap[T]) Postpone(n *Node, when int64) (seq uint32, ok bool) {
-	if n.pos <= 0 || h.entries[n.pos-1].when >= when {
+	if n.pos <= 0 || h.whens[n.pos-1] >= when {
 		return 0, false
 	}
 	seq = h.seq
@@ -167,23 +172,23 @@ func (h *Heap[T]) Remove(owner T) bool {
 // then nothing is due before it.
 func (h *Heap[T]) Next(exact int64) (when int64, ok bool) {
 	h.settle(exact)
-	if len(h.entries) == 0 {
+	if len(h.owners) == 0 {
 		return 0, false
 	}
-	return h.entries[0].when, true
+	return h.whens[0], true
 }
 
 // settle puts entries at the front that come up by until, and are early, where
 // they belong.
 func (h *Heap[T]) settle(until int64) {
-	for h.late != nil && len(h.entries) > 0 && h.entries[0].when <= until {
-		e := h.entries[0]
-		when, seq := h.late(e.owner)
-		if when <= e.when {
+	for h.late != nil && len(h.owners) > 0 && h.whens[0] <= until {
+		owner := h.owners[0]
+		when, seq := h.late(owner)
+		if when <= h.whens[0] {
 			return
 		}
-		h.node(e.owner).seq = seq
-		h.down(0, entry[T]{when, e.owner})
+		h.node(owner).seq = seq
+		h.down(0, when, owner)
 		h.check()
 	}
 }
@@ -193,10 +198,10 @@ func (h *Heap[T]) settle(until int64) {
 // that is due at once comes out as well.
 func (h *Heap[T]) PopExpired(now int64) (owner T, ok bool) {
 	h.settle(now)
-	if len(h.entries) == 0 || h.entries[0].when > now {
+	if len(h.owners) == 0 || h.whens[0] > now {
 		return owner, false
 	}
-	owner = h.entries[0].owner
+	owner = h.owners[0]
 	h.cut(0)
 	h.node(owner).pos = 0
 	h.check()
@@ -223,15 +228,27 @@ func (h *Heap[T]) Claim(owner T) bool {
 	return true
 }
 
+// sized is whens in room for n, and for a whole group of children behind them.
+// It begins one short of a group, so that groups begin where cache lines do.
+func sized(whens []int64, n int) []int64 {
+	all := make([]int64, arity-1+n+arity)[arity-1:]
+	for i := copy(all[:n], whens); i < len(all); i++ {
+		all[i] = never
+	}
+	return all
+}
+
 // cut takes entry i out and fills the gap with the last entry. The node of
 // what was there is the caller's business.
 func (h *Heap[T]) cut(i int) {
-	last := len(h.entries) - 1
-	moved := h.entries[last]
-	h.entries[last] = entry[T]{} // let the owner go
-	h.entries = h.entries[:last]
+	last := len(h.owners) - 1
+	when, owner := h.whens[last], h.owners[last]
+	h.whens[last] = never
+	var none T
+	h.owners[last] = none // let the owner go
+	h.owners = h.owners[:last]
 	if i < last {
-		h.fix(i, moved)
+		h.fix(i, when, owner)
 	}
 	h.shrink()
 }
@@ -239,70 +256,103 @@ func (h *Heap[T]) cut(i int) {
 // shrink gives memory back after a burst. It halves at a quarter, so that it
 // costs O(1) for each removal and never alternates with append's growth.
 func (h *Heap[T]) shrink() {
-	if c := cap(h.entries); c > minShrink && len(h.entries) < c/4 {
-		h.entries = append(make([]entry[T], 0, c/2), h.entries...)
+	if c := cap(h.owners); c > minShrink && len(h.owners) < c/4 {
+		h.owners = append(make([]T, 0, c/2), h.owners...)
+		h.whens = sized(h.whens[:len(h.owners)], cap(h.owners))
 	}
 }
 
-// fix puts e where the gap i and the order of the heap want it.
-func (h *Heap[T]) fix(i int, e entry[T]) {
-	if i > 0 && h.before(&e, &h.entries[(i-1)/arity]) {
-		h.up(i, e)
+func parent(i int) int { return int(uint(i-1) / arity) }
+
+// fix puts owner where the gap i and the order of the heap want it.
+func (h *Heap[T]) fix(i int, when int64, owner T) {
+	if i > 0 && h.before(when, owner, parent(i)) {
+		h.up(i, when, owner)
 		return
 	}
-	h.down(i, e)
+	h.down(i, when, owner)
 }
 
-// up moves the gap at i towards the root until e fits, and puts e there.
-func (h *Heap[T]) up(i int, e entry[T]) {
+// up moves the gap at i towards the root until owner fits, and puts it there.
+func (h *Heap[T]) up(i int, when int64, owner T) {
 	for i > 0 {
-		parent := (i - 1) / arity
-		if !h.before(&e, &h.entries[parent]) {
+		p := parent(i)
+		if !h.before(when, owner, p) {
 			break
 		}
-		h.place(i, h.entries[parent])
-		i = parent
+		h.place(i, h.whens[p], h.owners[p])
+		i = p
 	}
-	h.place(i, e)
+	h.place(i, when, owner)
 }
 
-// down moves the gap at i towards the leaves until e fits, and puts e there.
-func (h *Heap[T]) down(i int, e entry[T]) {
-	for {
-		child := i*arity + 1
-		if child >= len(h.entries) {
+// down moves the gap at i towards the leaves until owner fits, and puts it
+// there.
+func (h *Heap[T]) down(i int, when int64, owner T) {
+	for i*arity+1 < len(h.owners) {
+		c := h.firstChild(i*arity + 1)
+		if h.before(when, owner, c) {
 			break
 		}
-		least := child
-		for c := child + 1; c < min(child+arity, len(h.entries)); c++ {
-			if h.before(&h.entries[c], &h.entries[least]) {
-				least = c
-			}
-		}
-		if !h.before(&h.entries[least], &e) {
-			break
-		}
-		h.place(i, h.entries[least])
-		i = least
+		h.place(i, h.whens[c], h.owners[c])
+		i = c
 	}
-	h.place(i, e)
+	h.place(i, when, owner)
 }
 
-func (h *Heap[T]) place(i int, e entry[T]) {
-	h.entries[i] = e
-	h.node(e.owner).pos = int32(i) + 1
+// firstChild is which of the children from entry i on comes out first. Nobody
+// can predict which one it is, so there is not a branch that depends on it: a
+// processor that guesses wrong loses what four children cost here.
+func (h *Heap[T]) firstChild(i int) int {
+	w := (*[arity]int64)(h.whens[i:])
+	first := min(min(min(w[0], w[1]), min(w[2], w[3])), min(min(w[4], w[5]), min(w[6], w[7])))
+	is0, is1, is2, is3 := is(w[0] == first), is(w[1] == first), is(w[2] == first), is(w[3] == first)
+	is4, is5, is6, is7 := is(w[4] == first), is(w[5] == first), is(w[6] == first), is(w[7] == first)
+	if (is0+is1)+(is2+is3)+(is4+is5)+(is6+is7) > 1 {
+		return h.firstArmed(i, first)
+	}
+	return i + (is1 + 2*is2) + (3*is3 + 4*is4) + (5*is5 + 6*is6 + 7*is7)
 }
 
-// before reports whether a comes out before b. It is small enough to be put
-// in line; ties, which have to ask the owners, are apart.
-func (h *Heap[T]) before(a, b *entry[T]) bool {
-	return a.when < b.when || a.when == b.when && h.armedBefore(a, b)
+// is is 1 for true. The compiler makes one instruction of it.
+func is(b bool) (n int) {
+	if b {
+		n = 1
+	}
+	return n
 }
 
-func (h *Heap[T]) armedBefore(a, b *entry[T]) bool {
-	// The difference, not the order, of the two: seq wraps around.
-	return int32(h.node(a.owner).seq-h.node(b.owner).seq) < 0
+// firstArmed is which of the children from entry i on, of those that are due at
+// when, was armed first.
+func (h *Heap[T]) firstArmed(i int, when int64) int {
+	first, seq := -1, uint32(0)
+	for c := i; c < min(i+arity, len(h.owners)); c++ {
+		if h.whens[c] != when {
+			continue
+		}
+		if s := h.node(h.owners[c]).seq; first < 0 || earlier(s, seq) {
+			first, seq = c, s
+		}
+	}
+	return first
 }
+
+func (h *Heap[T]) place(i int, when int64, owner T) {
+	h.whens[i] = when
+	h.owners[i] = owner
+	h.node(owner).pos = int32(i) + 1
+}
+
+// before reports whether owner, at when, comes out before entry i. It is small
+// enough to be put in line; ties, which have to ask the owners, are apart.
+func (h *Heap[T]) before(when int64, owner T, i int) bool {
+	return when < h.whens[i] || when == h.whens[i] && h.armedBefore(owner, h.owners[i])
+}
+
+func (h *Heap[T]) armedBefore(a, b T) bool { return earlier(h.node(a).seq, h.node(b).seq) }
+
+// earlier looks at the difference, not the order, of the two: seq wraps around.
+func earlier(a, b uint32) bool { return int32(a-b) < 0 }
 
 // check verifies the invariant around the root in builds with checks on. The
 // whole heap is checked by the tests: here that would make a loop with a
@@ -311,19 +361,25 @@ func (h *Heap[T]) check() {
 	if !invariants.Enabled {
 		return
 	}
-	for i := range min(len(h.entries), 1+arity) {
+	for i := range min(len(h.owners), 1+arity) {
 		h.checkEntry(i)
 	}
-	if n := len(h.entries); n > 0 {
+	n := len(h.owners)
+	if n > 0 {
 		h.checkEntry(n - 1)
+	}
+	for i := n; i < min(n+arity, len(h.whens)); i++ {
+		if h.whens[i] != never {
+			panic("timer: BUG: a deadline stands behind the last")
+		}
 	}
 }
 
 func (h *Heap[T]) checkEntry(i int) {
-	if int(h.node(h.entries[i].owner).pos) != i+1 {
+	if int(h.node(h.owners[i]).pos) != i+1 {
 		panic("timer: BUG: a node does not know its place: was it copied while armed?")
 	}
-	if i > 0 && h.entries[i].when < h.entries[(i-1)/arity].when {
+	if i > 0 && h.whens[i] < h.whens[parent(i)] {
 		panic("timer: BUG: a deadline stands before an earlier one")
 	}
 }

@@ -71,12 +71,20 @@ func (m model) find(i *item) int {
 // validate checks the whole of the invariant.
 func validate(t *testing.T, h *Heap[owner]) {
 	t.Helper()
-	for i := range h.entries {
-		if got := int(h.entries[i].owner.timerNode().pos); got != i+1 {
+	for i := range h.owners {
+		if got := int(h.owners[i].timerNode().pos); got != i+1 {
 			t.Fatalf("the owner in entry %d has its place as %d", i, got-1)
 		}
-		if i > 0 && h.before(&h.entries[i], &h.entries[(i-1)/arity]) {
+		if i > 0 && h.before(h.whens[i], h.owners[i], parent(i)) {
 			t.Fatalf("entry %d stands behind its parent and is due before it", i)
+		}
+	}
+	if n := h.Len(); n > 0 && len(h.whens) < n+arity {
+		t.Fatalf("%d entries, and times for %d: the last children are no whole group", n, len(h.whens))
+	}
+	for i, when := range h.whens[min(h.Len(), len(h.whens)):] {
+		if when != never {
+			t.Fatalf("time %d behind the last is %d", i, when)
 		}
 	}
 }
@@ -86,6 +94,27 @@ func TestHeapModel(t *testing.T) {
 	r := seed.New(t)
 	for _, span := range []int64{1, 3, 1000, 1 << 40} { // from all ties to none
 		t.Run(fmt.Sprint(span), func(t *testing.T) { driveHeap(t, r.Int64N, 200, 10_000, span) })
+	}
+}
+
+// A deadline at the end of time is one, though there are no others behind it.
+func TestTheLastDeadlineThereIs(t *testing.T) {
+	h := newHeap()
+	items := make([]item, 100)
+	for i := range items {
+		h.Add(&items[i], never)
+	}
+	validate(t, &h)
+	for i := range items {
+		if o, ok := h.PopExpired(never - 1); ok {
+			t.Fatalf("%v is due", o)
+		}
+		if o, _ := h.PopExpired(never); o != &items[i] {
+			t.Fatalf("got %v, want item %d, as they were armed", o, i)
+		}
+		if i%8 == 0 {
+			validate(t, &h)
+		}
 	}
 }
 
@@ -258,14 +287,14 @@ func TestSizes(t *testing.T) {
 	if n := unsafe.Sizeof(Node{}); n != 8 {
 		t.Errorf("a node is %d bytes, want 8", n)
 	}
-	if unsafe.Sizeof(uintptr(0)) != 8 {
-		return
-	}
-	if n := unsafe.Sizeof(entry[owner]{}); n != 24 {
-		t.Errorf("an entry for an interface is %d bytes, want 24", n)
-	}
-	if n := unsafe.Sizeof(entry[*item]{}); n != 16 {
-		t.Errorf("an entry for a pointer is %d bytes, want 16", n)
+	// Of what is in the heap, besides the owner, a time.
+	h := newHeap()
+	items := make([]item, 5000)
+	for i := range items {
+		h.Add(&items[i], int64(i))
+		if len(h.whens) > cap(h.owners)+arity {
+			t.Fatalf("room for %d times, and for %d owners", len(h.whens), cap(h.owners))
+		}
 	}
 }
 
@@ -295,7 +324,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	for i := range items {
 		h.Add(&items[i], int64(i))
 	}
-	peak := cap(h.entries)
+	peak := cap(h.owners)
 	for i := range items {
 		if i%3 == 0 {
 			h.Remove(&items[i])
@@ -305,16 +334,16 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	}
 	for h.Len() > 10 {
 		h.PopExpired(1 << 40)
-		if c := cap(h.entries); c > minShrink && c > 4*h.Len()+8 {
+		if c := cap(h.owners); c > minShrink && c > 4*h.Len()+8 {
 			t.Fatalf("%d armed in room for %d", h.Len(), c)
 		}
-		for _, e := range h.entries[h.Len():cap(h.entries)][:min(1, cap(h.entries)-h.Len())] {
-			if e.owner != nil {
+		for _, e := range h.owners[h.Len():cap(h.owners)][:min(1, cap(h.owners)-h.Len())] {
+			if e != nil {
 				t.Fatal("the room that is free still holds an owner")
 			}
 		}
 	}
-	if c := cap(h.entries); c > minShrink {
+	if c := max(cap(h.owners), len(h.whens)-arity); c > minShrink {
 		t.Errorf("room for %d is left of %d, want at most %d", c, peak, minShrink)
 	}
 	validate(t, &h)
@@ -484,15 +513,15 @@ func TestPostpone(t *testing.T) {
 		items[i].id = i
 		h.Add(&items[i], int64(10+10*i)) // 10 to 60
 	}
-	before := slices.Clone(h.entries)
+	before := slices.Clone(h.whens)
 	for _, when := range []int64{50, 70, 60, 40} {
 		if !items[0].postpone(&h, when) {
 			t.Fatalf("from 10 to %d", when)
 		}
 	}
 	h.Reset(&items[4], 40) // behind what was postponed there before
-	before[4].when = 40
-	if !slices.Equal(h.entries, before) {
+	before[4] = 40
+	if !slices.Equal(h.whens, before) {
 		t.Error("Postpone has moved something")
 	}
 	for what, when := range map[string]int64{"an earlier time": 9, "the same time": 10} {
