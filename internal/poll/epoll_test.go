@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -235,12 +236,22 @@ func TestArmSpares(t *testing.T) {
 
 // script is a backend that has what the test says.
 type script struct {
-	ready int // what collect and block find
-	asked []time.Duration
+	ready  int // what block finds
+	lacks  int // how often collect finds nothing before it finds one
+	polled int // calls of collect
+	asked  []time.Duration
 }
 
-func (s *script) collect() (int, error) { return 1, nil }
-func (s *script) release() error        { return nil }
+func (s *script) collect() (int, error) {
+	s.polled++
+	if s.lacks > 0 {
+		s.lacks--
+		return 0, nil
+	}
+	return 1, nil
+}
+
+func (s *script) release() error { return nil }
 
 func (s *script) block(d time.Duration) (int, error) {
 	s.asked = append(s.asked, d)
@@ -250,21 +261,8 @@ func (s *script) block(d time.Duration) (int, error) {
 // While waits are short the loop waits in the kernel, and Go's poller does not
 // watch; after one that was long it parks.
 func TestRuntimeWaitParksWhenAtRest(t *testing.T) {
-	fd, err := sys.EpollCreate()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sys.Close(fd)
-	gate, err := newGate()
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := &script{ready: 1}
-	w, err := newRuntimeWait(s, fd, gate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.close()
+	w := scripted(t, s)
 	wait := func(name string, deadline time.Time, brisk bool, blocks int) {
 		t.Helper()
 		s.asked = nil
@@ -296,6 +294,74 @@ func TestRuntimeWaitParksWhenAtRest(t *testing.T) {
 	s.ready = 0
 	if n, err := w.wait(time.Now()); n != 0 || err != nil || s.asked[0] != 0 {
 		t.Errorf("a deadline that has passed: %d, %v, asked for %v", n, err, s.asked)
+	}
+}
+
+// scripted is a runtimeWait over s.
+func scripted(t *testing.T, s *script) *runtimeWait {
+	t.Helper()
+	fd, err := sys.EpollCreate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sys.Close(fd) })
+	gate, err := newGate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := newRuntimeWait(s, fd, gate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.close() })
+	return w
+}
+
+// Loops that leave no processor to others give way before they sleep; a lone
+// one does not, nor one whose timer is due.
+func TestRuntimeWaitGivesWay(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	yielded := 0
+	defer sys.SetHook(func(op sys.Op, _, _ int) (int, error) {
+		if op == sys.OpYield {
+			yielded++
+		}
+		return -1, nil
+	})()
+	a, b := &script{ready: 1}, &script{ready: 1}
+	wa, wb := scripted(t, a), scripted(t, b)
+	wa.short, wb.short = time.Hour, time.Hour
+	wait := func(name string, lacks, wantYields, wantBlocks int) {
+		t.Helper()
+		yielded, a.asked, a.lacks = 0, nil, lacks
+		if n, err := wa.wait(time.Time{}); n != 1 || err != nil {
+			t.Errorf("%s: %d, %v", name, n, err)
+		}
+		if yielded != wantYields || len(a.asked) != wantBlocks {
+			t.Errorf("%s: gave way %d times, want %d, slept %d, want %d", name, yielded, wantYields, len(a.asked), wantBlocks)
+		}
+	}
+	before := brisk.Load()
+	wait("the first parks", 0, 0, 0)
+	wait("a lone loop", 0, 0, 1)
+	if n, err := wb.wait(time.Time{}); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	wait("one of two", 0, 1, 0)
+	wait("it finds nothing at first", 1, 2, 0)
+	wait("it finds nothing at all", yields, yields, 1)
+	yielded, a.lacks = 0, 0
+	if n, err := wa.wait(time.Now()); n != 1 || err != nil || yielded != 0 {
+		t.Errorf("with a timer due: %d, %v, gave way %d times", n, err, yielded)
+	}
+	wb.short, b.ready, b.lacks = 0, 0, yields
+	if n, err := wb.wait(time.Time{}); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	wait("the other is at rest", 0, 0, 1)
+	wa.close()
+	if n := brisk.Load() - before; n != 0 {
+		t.Errorf("%d loops are brisk in the end", n)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -13,7 +15,8 @@ import (
 )
 
 // runtimeWait waits in the kernel as long as waits are short, and parks the
-// goroutine in Go's own poller when they are not.
+// goroutine in Go's own poller when they are not. Before the former it gives
+// way, where that pays.
 //
 // Go's poller cannot watch the backend's descriptor all the time: it would wake
 // a thread of its own for each event that the loop fetches itself. It watches
@@ -30,6 +33,7 @@ type runtimeWait struct {
 
 	short time.Duration // a wait is that ends sooner; shortWait but in tests
 	brisk bool          // the last wait was short, and so the next may be
+	procs int32         // Go's processors, when that began
 
 	// What ask found in this park.
 	asked bool
@@ -48,7 +52,14 @@ const (
 	// the kernel set its clock anew each time; a millisecond cost a lone
 	// connection as much as parking did.
 	glance = 20 * time.Millisecond
+	// yields is how often a crowded loop gives way before it sleeps. With one,
+	// two and four of them two loops that echo 4 KiB cost 0.98, 0.96 and 0.97
+	// of what they do in C, without any 1.4.
+	yields = 2
 )
+
+// brisk is the number of loops of the program whose waits are short.
+var brisk atomic.Int32
 
 // newGate makes a descriptor for newRuntimeWait. The runtime takes one only if a
 // read of it cannot block.
@@ -92,15 +103,23 @@ func newRuntimeWait(c collector, fd, gate int) (*runtimeWait, error) {
 
 func (w *runtimeWait) name() string { return "parked in the runtime's poller when at rest" }
 
-func (w *runtimeWait) close() error { return errors.Join(w.file.Close(), w.c.release()) }
+func (w *runtimeWait) close() error {
+	w.setBrisk(false)
+	return errors.Join(w.file.Close(), w.c.release())
+}
 
 func (w *runtimeWait) wait(deadline time.Time) (int, error) {
 	if w.brisk {
+		if w.crowded() && !passed(deadline) {
+			if n, err := w.giveWay(); n != 0 || err != nil {
+				return n, err
+			}
+		}
 		n, err := w.c.block(untilOr(glance, deadline))
 		if n != 0 || err != nil {
 			return n, err
 		}
-		if w.brisk = false; passed(deadline) {
+		if w.setBrisk(false); passed(deadline) {
 			return 0, nil
 		}
 	}
@@ -110,8 +129,39 @@ func (w *runtimeWait) wait(deadline time.Time) (int, error) {
 	start := time.Now()
 	n, err := w.park(deadline)
 	if n > 0 && err == nil && time.Since(start) < w.short {
-		w.brisk = true
+		w.setBrisk(true)
 		err = w.turn(false)
+	}
+	return n, err
+}
+
+// setBrisk counts the loop among those whose waits are short, or no more.
+func (w *runtimeWait) setBrisk(on bool) {
+	switch {
+	case on && !w.brisk:
+		brisk.Add(1)
+		w.procs = int32(runtime.GOMAXPROCS(0))
+	case !on && w.brisk:
+		brisk.Add(-1)
+	}
+	w.brisk = on
+}
+
+// crowded reports whether there are several loops, and no processor of Go's is
+// left over beside them. Its monitor then takes the processor of each that
+// sleeps for more than 20 µs, and wakes a thread to look for other work with it.
+func (w *runtimeWait) crowded() bool {
+	n := brisk.Load()
+	return n > 1 && n >= w.procs
+}
+
+// giveWay lets the other threads that want this core have their turn, and asks
+// again: as likely as not it is they who make the next event, and the loop finds
+// several at once without having slept.
+func (w *runtimeWait) giveWay() (n int, err error) {
+	for i := 0; i < yields && n == 0 && err == nil; i++ {
+		sys.Yield()
+		n, err = w.c.collect()
 	}
 	return n, err
 }

@@ -92,6 +92,17 @@ func EpollWait(epfd int, events []unix.EpollEvent, d time.Duration) (int, error)
 	return n, nil
 }
 
+// Yield lets a thread that waits for this one's core run, and returns at once
+// where there is none. The scheduler is told: it may last for milliseconds.
+// Source: sched_yield(2).
+func Yield() {
+	// It cannot fail, and an error of the hook means nothing to anyone.
+	_ = retry(OpYield, -1, func() error {
+		syscall.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+		return nil
+	})
+}
+
 // epollSize asks the hook how many events a wait may report.
 func epollSize(epfd int, events []unix.EpollEvent) (int, error) {
 	if hooked() {

@@ -37,6 +37,7 @@ const (
 	OpEpollCtl    // also the kevent that changes what is watched
 	OpEpollWait   // also the kevent that collects events
 	OpEpollTurn   // EpollTurn
+	OpYield       // Yield
 	OpWake        // the write, or kevent, that wakes a poller
 	opCount
 )
@@ -50,7 +51,7 @@ var opNames = [opCount]string{
 	OpGetsockopt: "getsockopt", OpSetsockopt: "setsockopt",
 	OpFcntl: "fcntl", OpFstat: "fstat",
 	OpEpollCreate: pollCreateName, OpEventfd: "eventfd", OpEpollCtl: pollCtlName,
-	OpEpollWait: pollWaitName, OpEpollTurn: "epoll_ctl, turning", OpWake: "wake",
+	OpEpollWait: pollWaitName, OpEpollTurn: "epoll_ctl, turning", OpYield: "sched_yield", OpWake: "wake",
 }
 
 // String is the name of the call, as errors carry it.
