@@ -13,7 +13,7 @@ import (
 type RelayOptions struct {
 	// HighMark is how many bytes each direction may hold, in bev's memory and
 	// in pipes of its, before its source is read no further; reading goes on
-	// at half of it. 0 means 512 KiB (DefaultRelayHigh); there is no way to
+	// at half of it. 0 means 1 MiB (DefaultRelayHigh); there is no way to
 	// have none. Below 32 KiB nothing is moved inside the kernel.
 	HighMark int
 
@@ -37,9 +37,9 @@ type RelayOptions struct {
 }
 
 // DefaultRelayHigh is how many bytes a direction of a relay may hold where
-// nobody says otherwise: what is best for splice(2), and what libevent's le-proxy
-// allows itself.
-const DefaultRelayHigh = 512 << 10
+// nobody says otherwise: as many as Linux lets a pipe hold, which is best for
+// splice(2).
+const DefaultRelayHigh = 1 << 20
 
 // RelayResult is how a relay went.
 type RelayResult struct {

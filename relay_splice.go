@@ -27,12 +27,12 @@ type splicer struct {
 type pipe struct{ r, w int }
 
 const (
-	spliceAfter = 4         // large reads in a row before splicing
-	spliceBulk  = 32 << 10  // what large means
-	spliceBack  = 16        // small moves in a row before copying again
-	spliceTurn  = pipeSize  // bytes in one turn, before others have theirs
-	pipeSize    = 512 << 10 // what a pipe is made to hold
-	pipeUsual   = 64 << 10  // what pipes hold by themselves
+	spliceAfter = 4        // large reads in a row before splicing
+	spliceBulk  = 32 << 10 // what large means
+	spliceBack  = 16       // small moves in a row before copying again
+	spliceTurn  = pipeSize // bytes in one turn, before others have theirs
+	pipeSize    = 1 << 20  // what a pipe is made to hold: /proc/sys/fs/pipe-max-size
+	pipeUsual   = 64 << 10 // what pipes hold by themselves
 	pipesKept   = 32
 )
 
@@ -85,10 +85,13 @@ func (p *splicer) turn() {
 	}
 }
 
-// step fills the pipe once and empties it once. again says that one side can
-// do no more now; ok is false when the splicer is over.
+// step fills the pipe once, if it is empty, and empties it once. again says
+// that one side can do no more now; ok is false when the splicer is over.
+//
+// Filling up a pipe that the destination has not emptied makes many small moves
+// of a few large ones: with 16 streams that cost an eighth more.
 func (p *splicer) step() (n int, again, ok bool) {
-	if !p.eof && p.held < p.most {
+	if !p.eof && p.held == 0 {
 		if n, again, ok = p.fill(); !ok {
 			return n, again, ok
 		}
@@ -119,20 +122,16 @@ func (s *socketConn) queueTurn() bool {
 	return false
 }
 
-// fill moves from the source to the pipe.
+// fill moves from the source to the pipe, which is empty.
 func (p *splicer) fill() (n int, again, ok bool) {
-	n, handled, err := p.src.loop.mode.Splice(p.pipe.w, int(p.src.fd), p.most-p.held)
+	n, handled, err := p.src.loop.mode.Splice(p.pipe.w, int(p.src.fd), p.most)
 	switch {
 	case !handled:
 		p.h.r.splice = false
 		p.stop()
 		return 0, true, p.src.queueTurn()
 	case err == sys.ErrAgain:
-		// Without bytes in the pipe it can only be the source that has
-		// none; with some, the pipe may be full before its size says so.
-		if p.held == 0 {
-			p.src.state &^= sockReadable
-		}
+		p.src.state &^= sockReadable // the pipe is empty, so that cannot be why
 		return 0, true, true
 	case err == io.EOF:
 		p.eof = true

@@ -24,7 +24,7 @@ type proxyCmd struct {
 	ToNetwork      string        `name:"to-network" enum:",tcp,tcp4,tcp6,unix" default:"" placeholder:"NAME" help:"Kind of address of --to, where it is not that of --network."`
 	ConnectTimeout time.Duration `default:"10s" placeholder:"TIME" help:"How long connecting may take, name lookup included; 0 leaves it to the system (default ${default})."`
 	IdleTimeout    time.Duration `placeholder:"TIME" help:"Reset both sides of a connection on which nothing has moved either way for that long (default: never)."`
-	HighMark       int           `placeholder:"BYTES" help:"Hold at most about so many bytes each way for a side that does not read (default 512 KiB)."`
+	HighMark       int           `placeholder:"BYTES" help:"Hold at most about so many bytes each way for a side that does not read (default 1 MiB)."`
 	NoSplice       bool          `help:"Have all bytes pass through this process, bulk too."`
 	Grace          time.Duration `default:"3s" placeholder:"TIME" help:"After an interrupt, how long connections have to end by themselves (default ${default})."`
 	Log            string        `enum:"text,json" default:"text" placeholder:"FORM" help:"Form of the log: text or json (default ${default})."`
