@@ -10,9 +10,10 @@ func (b *Buffer) Append(p []byte) {
 		b.ext.use(frozenBack)
 	}
 	if s := b.tail; s != nil && len(p) <= len(s.buf)-s.w {
-		copy(s.buf[s.w:], p)
-		s.w += len(p)
+		room := s.buf[s.w:]
+		s.w += len(p) // before the copy, so that s need not be kept over it
 		b.n += len(p)
+		copy(room, p)
 	} else {
 		grow(b, p)
 	}
@@ -25,9 +26,10 @@ func (b *Buffer) Append(p []byte) {
 func (b *Buffer) AppendString(s string) {
 	b.useBack()
 	if t := b.tail; t != nil && len(s) <= len(t.buf)-t.w {
-		copy(t.buf[t.w:], s)
+		room := t.buf[t.w:]
 		t.w += len(s)
 		b.n += len(s)
+		copy(room, s)
 	} else {
 		grow(b, s)
 	}
