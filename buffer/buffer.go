@@ -104,7 +104,7 @@ func (b *Buffer) Drain(n int) int {
 	if b.ext != nil {
 		b.ext.use(frozenFront)
 	}
-	if s := b.head; s != nil && uint(n) < uint(s.w-s.r) && !s.sparse(n) {
+	if s := b.head; s != nil && uint(n) < uint(s.w-s.r) && !b.sparse(s, n) {
 		s.r += n
 		b.n -= n
 	} else {
@@ -120,7 +120,7 @@ func (b *Buffer) DrainQuiet(n int) int {
 	if b.ext != nil {
 		b.ext.touch()
 	}
-	if s := b.head; s != nil && uint(n) < uint(s.w-s.r) && !s.sparse(n) {
+	if s := b.head; s != nil && uint(n) < uint(s.w-s.r) && !b.sparse(s, n) {
 		s.r += n
 		b.n -= n
 	} else {
@@ -182,22 +182,25 @@ func (b *Buffer) discard(n int) int {
 	return n
 }
 
-// A large segment of which less than an eighth is in use gives way to one of the right size: a few bytes that nobody
-// reads would otherwise keep 64 KiB from those who could use it. All copies together are less than a seventh of what
-// is drained.
+// A large first segment gives way to one of the right size when the Buffer holds less than an eighth of its size, or
+// the segment itself less than a 64th: a few bytes that nobody reads would otherwise keep 64 KiB from those who could
+// use it. What has more behind it is likely to be gone soon and is left alone longer: a long queue that is drained in
+// small steps would otherwise copy the end of each segment. All copies together are less than a seventh of what is
+// drained.
 const (
 	shrinkShift = 3
+	tinyShift   = 6
 	shrinkMin   = 8 << 10
 )
 
-// sparse says whether s is such a segment after n more bytes are gone.
-func (s *segment) sparse(n int) bool {
-	return len(s.buf) >= shrinkMin && s.w-s.r-n < len(s.buf)>>shrinkShift
+// sparse says whether s, the first segment, is such a one after n more bytes are gone.
+func (b *Buffer) sparse(s *segment, n int) bool {
+	return len(s.buf) >= shrinkMin && (b.n-n < len(s.buf)>>shrinkShift || s.w-s.r-n < len(s.buf)>>tinyShift)
 }
 
 // shrink does that for the first segment, and for the last, whose room was made for a Buffer that was longer.
 func (b *Buffer) shrink() {
-	if h := b.head; h.sparse(0) && h.kind == kindPooled {
+	if h := b.head; b.sparse(h, 0) && h.kind == kindPooled {
 		b.replace(nil, h)
 	}
 	if t := b.tail; t != b.head && len(t.buf) >= shrinkMin && b.n < len(t.buf)>>shrinkShift && t.kind == kindPooled {

@@ -76,6 +76,16 @@ func TestDrainGivesUpLargeSegments(t *testing.T) {
 	if c := b.Cap(); c > 1024 {
 		t.Errorf("10 bytes keep %d", c)
 	}
+	b.Reset()
+
+	b.Append(pattern(3 * buffer.MaxSegment)) // with more behind it
+	for whole := b.Cap(); b.Cap() == whole; b.Drain(100) {
+		if n := len(b.Head()); n < buffer.MaxSegment/64 {
+			t.Fatalf("%d bytes at the front keep %d", n, b.Cap()-b.Len())
+		}
+	}
+	wantInt(t, len(b.Head()), buffer.MaxSegment-64_600) // the first step to less than a 64th
+	b.Check()
 }
 
 // Short messages collected from many Buffers share segments, as if they had been appended.
