@@ -343,8 +343,8 @@ func (h *Heap[T]) place(i int, when int64, owner T) {
 	h.node(owner).pos = int32(i) + 1
 }
 
-// before reports whether owner, at when, comes out before entry i. It is small
-// enough to be put in line; ties, which have to ask the owners, are apart.
+// before reports whether owner, at when, comes out before entry i. Only a tie
+// has to ask the owners.
 func (h *Heap[T]) before(when int64, owner T, i int) bool {
 	return when < h.whens[i] || when == h.whens[i] && h.armedBefore(owner, h.owners[i])
 }
