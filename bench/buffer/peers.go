@@ -161,7 +161,9 @@ var (
 	ringOnlyWork = ringWork(func() ringBuffer { return ring.New(0) }, true)
 
 	// gnetWork is the ring that gnet's connections have: an empty one gives its
-	// memory back, as an empty Buffer does.
+	// memory back, as an empty Buffer does. The pool that it goes to learns which
+	// sizes are usual: after many short messages it lets go of large rings. So
+	// read1k takes 46 ns in a run of its own and twenty times as much in the table.
 	gnetWork = ringWork(func() ringBuffer { return new(elastic.RingBuffer) }, false)
 )
 
