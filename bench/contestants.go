@@ -63,7 +63,7 @@ func (s *contestant) takes(c *cell) bool {
 		return false
 	case c.limit > 0 || c.group > 0:
 		return s.rate
-	case c.garbage:
+	case c.garbage, c.compute:
 		return !s.c
 	}
 	return true
@@ -89,6 +89,7 @@ func (s *contestant) command(bin, dir string, c *cell, address, to string) ([]st
 	add(c.armed, "armed", true)
 	add(c.armed, "give-back", giveBack)
 	add(c.garbage, "garbage", true)
+	add(c.compute, "compute", true)
 	add(to != "", "to", to)
 	if c.unix {
 		address = "unix:" + address

@@ -19,11 +19,13 @@ type cell struct {
 	ref   string   // what ratios are to
 
 	conns, loops int
+	procs        int // processors that a Go program uses, if not as many as loops
 	unix         bool
 	buffer       int  // bytes to read at a time, for those who choose: the best setting for this load
 	limit, group int  // rate limits, bytes a second
 	armed        bool // timeouts and marks are set, and memory is given back
-	garbage      bool // the program does something else besides
+	garbage      bool // the program makes garbage besides
+	compute      bool // a goroutine of the program computes besides
 	calls        bool // system calls are counted, in a pass of their own
 
 	// A fixed cell takes as long as it takes, whatever -seconds says, and is
@@ -58,7 +60,7 @@ var (
 	back     = metric{key: "bytes_received", title: "bytes that came back", more: true}
 	rearm    = metric{key: "rearm_ns", title: "CPU to arm again, ns", ratio: true}
 	off      = metric{key: "limit_off_percent", title: "off the limit, %"}
-	pause    = metric{key: "gc_p50_us", title: "collector's pauses p50, µs"}
+	pause    = metric{key: "gc_p50_us", title: "stopped by a collection p50, µs"}
 	ops      = metric{key: "ops_per_sec", title: "operations/s", more: true}
 	mbs      = metric{key: "mb_per_sec", title: "MB/s", more: true}
 	p50      = metric{key: "p50_us", title: "p50 µs"}
@@ -147,6 +149,9 @@ var grid = []cell{
 		load: words("echo --conns 64 --size 4096 --pipeline 4 --warmup 1500ms --duration 3s"), loops: 1, fixed: 5 * time.Second, lead: off, also: shares,
 	},
 	garbage(echo("gc_64B_64", 64, 64, 1)),
+	twoProcs(garbage(echo("gc_two_64B_64", 64, 64, 1))),
+	computing(twoProcs(echo("beside_64B_64", 64, 64, 1))),
+	computing(twoLoops(echo("beside_multi_64B_1000", 1000, 64, 1))),
 }
 
 func words(s string) []string { return strings.Fields(s) }
@@ -185,10 +190,30 @@ func twoLoops(c cell) cell {
 
 func garbage(c cell) cell {
 	c.garbage = true
-	c.lead, c.also = pause, append([]metric{{key: "gc_p99_us", title: "pauses p99, µs"}, {key: "cpu_us_per_op", title: "CPU µs/op"}}, latency...)
+	c.ref, c.lead = "net", pause
+	c.also = append([]metric{{key: "gc_p99_us", title: "p99, µs"}, {key: "gc_stop_p50_us", title: "of that until all stand p50, µs"}, {key: "cpu_us_per_op", title: "CPU µs/op"}}, latency...)
 	c.what += "; besides, the program makes 250 MB of garbage a second, whose CPU is in the figures"
 	return c
 }
+
+// twoProcs gives a Go program both cores, and pins nothing.
+func twoProcs(c cell) cell {
+	c.procs = 2
+	c.what += "; two processors for Go"
+	return c
+}
+
+// computing is a program that does something else as well. How much CPU an
+// operation costs cannot be told then, so what leads is the rate.
+func computing(c cell) cell {
+	c.compute = true
+	c.ref, c.lead, c.also = "net", metric{key: ops.key, title: ops.title, ratio: true, more: true}, latency[1:]
+	c.what += "; besides, a goroutine of the program computes all the time"
+	return c
+}
+
+// processors is how many a Go program uses.
+func (c *cell) processors() int { return max(c.loops, c.procs) }
 
 // reference is what the ratios of a cell are to.
 func (c *cell) reference() string {

@@ -26,7 +26,7 @@ func writeSVG(w io.Writer, r *runner, m *machine) error {
 	var groups [][]*row
 	total := 0
 	for _, rows := range r.cells {
-		if c := rows[0].cell; c.lead.ratio && c.kind != timers {
+		if c := rows[0].cell; c.lead.ratio && !c.lead.more && c.kind != timers {
 			groups = append(groups, rows)
 			total += groupHeight(rows)
 		}

@@ -74,8 +74,8 @@ func writeReport(w io.Writer, r *runner, m *machine) error {
 	fmt.Fprint(w, "# Results\n\n<!-- Written by the bench: go run . -full -out . ; what stands in results/*.md is taken in at the end. -->\n\n")
 	m.write(w, r)
 	fmt.Fprint(w, `
-The server runs on one core and the load on another, but for cells named multi:
-two loops, and nothing is pinned. Every byte that comes back is compared with
+The server runs on one core and the load on another, but for cells named multi
+(two loops), two and beside: there nothing is pinned. Every byte that comes back is compared with
 what was sent. The figure that leads is the server's CPU time for one operation,
 all its threads and the kernel's work included, as a ratio to the reference of
 the same round. A figure is the median of the rounds; in brackets stand the
@@ -107,7 +107,7 @@ func writeMatrix(w io.Writer, r *runner) {
 	fmt.Fprintf(w, "## Ratios to a bare epoll loop in C\n\n| | %s |\n|---|%s\n", strings.Join(names, " | "), strings.Repeat("---:|", len(names)))
 	for _, rows := range r.cells {
 		c := rows[0].cell
-		if !c.lead.ratio || c.kind != echoServers {
+		if !c.lead.ratio || c.lead.more || c.kind != echoServers {
 			continue
 		}
 		ref := find(rows, c.reference())

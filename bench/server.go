@@ -47,7 +47,7 @@ func start(ctx context.Context, bin string, s *contestant, c *cell) (*process, e
 		return nil, err
 	}
 	p.cmd = exec.CommandContext(ctx, args[0], args[1:]...)
-	p.cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(c.loops))
+	p.cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(c.processors()))
 	out, err := p.cmd.StdoutPipe()
 	if err == nil {
 		_, err = pinned(c, 0, func() ([]byte, error) { return nil, p.cmd.Start() })
@@ -234,7 +234,7 @@ func warmUp(ctx context.Context, bin string, p *process) error {
 // core 0, the load on core 1. A process inherits the cores of the thread that
 // starts it. Source: sched_setaffinity(2).
 func pinned(c *cell, core int, f func() ([]byte, error)) ([]byte, error) {
-	if c.loops > 1 || runtime.NumCPU() < 2 {
+	if c.processors() > 1 || runtime.NumCPU() < 2 {
 		return f()
 	}
 	runtime.LockOSThread()

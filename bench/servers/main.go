@@ -60,6 +60,7 @@ func main() {
 	flag.BoolVar(&s.armed, "armed", false, "set timeouts and watermarks, where the library has them")
 	give := flag.Duration("give-back", 0, "how often to give memory back to the system; 0 is as Go does by itself")
 	garbage := flag.Bool("garbage", false, "make garbage besides, and print how long the collector stops the world when terminated")
+	compute := flag.Bool("compute", false, "have a goroutine compute besides")
 	flag.Usage = usage
 	flag.Parse()
 	serve, known := servers[flag.Arg(0)]
@@ -73,6 +74,9 @@ func main() {
 	}
 	if *give > 0 {
 		go giveBack(*give)
+	}
+	if *compute {
+		go computeAlways()
 	}
 	if *garbage {
 		go makeGarbage()
@@ -88,6 +92,15 @@ func main() {
 func giveBack(every time.Duration) {
 	for range time.Tick(every) {
 		debug.FreeOSMemory()
+	}
+}
+
+// computeAlways is the rest of a program that never waits.
+func computeAlways() {
+	for x := uint64(1); x != 0; { // a generator that never comes to 0
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
 	}
 }
 
