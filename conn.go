@@ -79,6 +79,7 @@ const (
 	flagOwned                // it is in Loop.sources
 	flagWriteClock           // writeSince counts: there is something to send
 	flagIdle                 // the idle timeout was told, and no byte has moved since
+	flagRoom                 // the poller watches its socket for room to write
 	flagIPv4                 // peerIP is an IPv4 address, in the form of IPv6
 	flagIPv6                 // peerIP is an IPv6 address
 )

@@ -111,8 +111,8 @@ func (a *attempt) watch() error {
 	return l.poller.Add(a.fd, a.token, connInterest)
 }
 
-// connInterest is how the poller watches a Conn's descriptor, from its first
-// attempt to its end.
+// connInterest is how the poller watches a descriptor that has to tell of room
+// to write: an attempt's, and a Conn's whose socket was full once.
 const connInterest = poll.Read | poll.Write | poll.Edge
 
 // ready is told that the attempt has ended, or perhaps not: readiness may be
@@ -182,6 +182,7 @@ func (a *attempt) handOver() error {
 		return err
 	}
 	s.state = sockRegistered | sockWritable
+	s.flags |= flagRoom
 	return nil
 }
 

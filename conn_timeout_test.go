@@ -117,7 +117,8 @@ func TestWriteTimeoutRunsWhereNotOneByteCouldBeSent(t *testing.T) {
 	f := inject(t)
 	tr := r.trace()
 	c, _ := r.adopt(&bev.ConnOptions{WriteTimeout: short}, func(c *bev.Conn) { c.SetCallbacks(tr.callbacks(0)) })
-	f.fail(sys.OpWrite, get(r, c.FD), syscall.EAGAIN)
+	// Twice, as the poller finds room when it begins to watch for it.
+	f.failTimes(2, sys.OpWrite, get(r, c.FD), syscall.EAGAIN)
 	r.write(c, "hello")
 	tr.want("event writing|timeout")
 	r.wantOutput(c, 5, "what was not sent is kept")

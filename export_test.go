@@ -50,3 +50,6 @@ func (r *Relaying) InPipes() (n int) {
 	}
 	return n
 }
+
+// ForgetRoom has a Conn over a socket ask the poller anew when it is full.
+func ForgetRoom(c *Conn) { c.flags &^= flagRoom }

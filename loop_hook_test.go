@@ -182,6 +182,7 @@ func TestGoexitInAHook(t *testing.T) {
 		} else {
 			h = b.l.Prepare(func(time.Duration) { runtime.Goexit() })
 		}
+		b.l.Post(func() {}) // a wait that ends
 		if err := b.l.Run(t.Context()); err != bev.ErrGoexit {
 			t.Errorf("Run: %v, want ErrGoexit", err)
 		}

@@ -160,11 +160,13 @@ func (p *splicer) empty() (full, ok bool) {
 		p.stop()
 		return true, p.src.queueTurn()
 	case err == sys.ErrAgain:
-		p.dst.state &^= sockWritable
-		p.src.suspend(Reading, ReasonRelay)
-		p.dst.startWriteClock()
-		return true, true
-	case err != nil:
+		if err = p.dst.full(); err == nil {
+			p.src.suspend(Reading, ReasonRelay)
+			p.dst.startWriteClock()
+			return true, true
+		}
+	}
+	if err != nil {
 		p.stop()
 		p.dst.writeFailed(err)
 		return true, false

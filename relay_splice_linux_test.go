@@ -177,6 +177,22 @@ func TestRelayEndsWhenSpliceReportsAFailure(t *testing.T) {
 	v.allClosed()
 }
 
+func TestRelayEndsWhereThePollerCannotWatchForRoom(t *testing.T) {
+	f := inject(t)
+	r := run(t, nil)
+	v := r.socketRelay(nil)
+	v.bulkUntilSpliced()
+	r.on(func() {
+		bev.ForgetRoom(v.b) // it may have been full before
+		f.fail(sys.OpEpollCtl, v.b.FD(), syscall.ENOMEM)
+	})
+	v.pa.offerAll(r, 64<<20)
+	if res := await(t, v.done, "Done"); !errors.Is(res.Err, syscall.ENOMEM) {
+		t.Errorf("the relay ended with %v, want ENOMEM", res.Err)
+	}
+	v.allClosed()
+}
+
 // neverEnds is an endless stream of zeros.
 type neverEnds struct{}
 

@@ -1,6 +1,7 @@
 package bev
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -17,10 +18,11 @@ import (
 // or anything else that can be read and written without blocking. Conn and
 // transport are one allocation.
 //
-// The descriptor is registered once, edge-triggered, for both directions. An
-// edge says that readiness began; readable and writable remember it until a
-// read or write finds the end of it. So a Conn that is suspended costs no
-// system call, neither when it stops nor when it goes on.
+// The descriptor is registered once, edge-triggered, and once more for room to
+// write when there was none for the first time. An edge says that readiness
+// began; readable and writable remember it until a read or write finds the end
+// of it. So a Conn that is suspended costs no system call, neither when it stops
+// nor when it goes on.
 type socketConn struct {
 	Conn // its fd, -1 for none, and its state
 }
@@ -167,9 +169,11 @@ func prepare(fd int, socket, keepOpen bool) error {
 	return sys.SetNonblock(fd, true)
 }
 
-// register has the poller watch the descriptor, for good.
+// register has the poller watch the descriptor, for good. Room to write is not
+// news at the start: watching for it would make an event of it for each new Conn.
 func (s *socketConn) register() error {
-	err := s.loop.poller.Add(int(s.fd), s.token(), poll.Read|poll.Write|poll.Edge)
+	s.flags &^= flagRoom
+	err := s.loop.poller.Add(int(s.fd), s.token(), poll.Read|poll.Edge)
 	if errors.Is(err, poll.ErrAlwaysReady) {
 		s.state |= sockAlways | sockReadable | sockWritable
 		return nil
@@ -270,9 +274,22 @@ func (s *socketConn) send(b *buffer.Buffer, max int) (n int, err error) {
 		}
 	}
 	if !whole && s.state&sockAlways == 0 {
-		s.state &^= sockWritable // the socket is full, and room will be an edge
+		if fullErr := s.full(); err == nil || err == errAgain {
+			err = cmp.Or(fullErr, err)
+		}
 	}
 	return n, err
+}
+
+// full notes that a write found no more room. That there is some again will be
+// an edge, from the first time on.
+func (s *socketConn) full() error {
+	s.state &^= sockWritable
+	if s.flags&flagRoom != 0 {
+		return nil
+	}
+	s.flags |= flagRoom
+	return s.loop.poller.Modify(int(s.fd), s.token(), connInterest)
 }
 
 // sendSegments is send for bytes that do not lie in one piece. want is how
@@ -361,7 +378,7 @@ func (s *socketConn) release(abort bool) error {
 	if keep {
 		return nil
 	}
-	if abort && s.state&sockPlain == 0 {
+	if abort && s.state&sockPlain == 0 && (s.rare == nil || s.rare.reset == nil) {
 		_ = sys.SetLinger(fd, 0) // unix sockets have none, and no reset
 	}
 	return sys.Close(fd)
