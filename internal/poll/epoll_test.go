@@ -334,6 +334,7 @@ func TestRuntimeWaitGivesWay(t *testing.T) {
 	wait := func(name string, lacks, wantYields, wantBlocks int) {
 		t.Helper()
 		yielded, a.asked, a.lacks = 0, nil, lacks
+		wa.until = time.Time{} // this machine may be busy
 		if n, err := wa.wait(time.Time{}); n != 1 || err != nil {
 			t.Errorf("%s: %d, %v", name, n, err)
 		}
@@ -362,6 +363,59 @@ func TestRuntimeWaitGivesWay(t *testing.T) {
 	wa.close()
 	if n := brisk.Load() - before; n != 0 {
 		t.Errorf("%d loops are brisk in the end", n)
+	}
+}
+
+// Whoever lets others in and gets its core back late does so less and less, until
+// it mostly gets it back early.
+func TestRuntimeWaitBecomesShy(t *testing.T) {
+	w := new(runtimeWait)
+	now := time.Now()
+	give := func(took time.Duration) time.Duration {
+		w.gaveWay(now, now.Add(took))
+		if w.until.IsZero() {
+			return 0
+		}
+		return w.until.Sub(now.Add(took))
+	}
+	for i, want := range []time.Duration{4, 8, 16, 32} {
+		if got := give(2 * tooLong); got != want*time.Millisecond {
+			t.Errorf("after %d long ones it is shy for %v", i+1, got)
+		}
+	}
+	for range 20 {
+		give(2 * tooLong)
+	}
+	if got := give(2 * tooLong); got != mostShy {
+		t.Errorf("it is shy for %v, want %v at most", got, mostShy)
+	}
+	if got := give(tooLong); got != 0 {
+		t.Errorf("after a short one it is shy for %v", got)
+	}
+	if got := give(2 * tooLong); got != mostShy {
+		t.Errorf("one short one made it forget: shy for %v", got)
+	}
+	for range 100 {
+		give(0)
+	}
+	if got := give(2 * tooLong); got != leastShy {
+		t.Errorf("after a hundred short ones it is shy for %v, want %v", got, leastShy)
+	}
+	brisk.Add(2)
+	defer brisk.Add(-2)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	if w.until = time.Now().Add(time.Hour); w.crowded() {
+		t.Error("it gives way although it is shy")
+	}
+	if w.until = time.Now(); !w.crowded() {
+		t.Error("it does not give way although it is shy no more")
+	}
+	runtime.GOMAXPROCS(8)
+	for range lookEvery {
+		w.crowded()
+	}
+	if w.crowded() {
+		t.Error("it gives way although there are processors enough")
 	}
 }
 

@@ -33,7 +33,12 @@ type runtimeWait struct {
 
 	short time.Duration // a wait is that ends sooner; shortWait but in tests
 	brisk bool          // the last wait was short, and so the next may be
-	procs int32         // Go's processors, when that began
+	calls uint32        // of crowded
+	procs int32         // Go's processors, as crowded last saw them
+
+	// A loop that others kept from its core for long is shy of giving way.
+	shy   time.Duration // for how long, after the last time; 0: not at all
+	until time.Time     // it does not give way before
 
 	// What ask found in this park.
 	asked bool
@@ -56,9 +61,19 @@ const (
 	// two and four of them two loops that echo 4 KiB cost 0.98, 0.96 and 0.97
 	// of what they do in C, without any 1.4.
 	yields = 2
+	// tooLong is what giving way takes where whoever was let in does not sleep
+	// soon, but uses up the time that the kernel gives it.
+	tooLong = time.Millisecond
+	// leastShy and mostShy are for how long a loop does not give way after
+	// that: twice as long each time, an eighth less after each short one.
+	leastShy, mostShy = 4 * time.Millisecond, 2 * time.Second
+	// lookEvery is how many waits go by before Go's processors are counted
+	// again: their number may change while the program runs.
+	lookEvery = 256
 )
 
-// brisk is the number of loops of the program whose waits are short.
+// brisk is the number of loops of the program whose waits are short. One whose
+// Run has returned counts until it is closed, or has another wait.
 var brisk atomic.Int32
 
 // newGate makes a descriptor for newRuntimeWait. The runtime takes one only if a
@@ -110,7 +125,7 @@ func (w *runtimeWait) close() error {
 
 func (w *runtimeWait) wait(deadline time.Time) (int, error) {
 	if w.brisk {
-		if w.crowded() && !passed(deadline) {
+		if w.crowded() && (deadline.IsZero() || time.Until(deadline) > tooLong) {
 			if n, err := w.giveWay(); n != 0 || err != nil {
 				return n, err
 			}
@@ -140,30 +155,49 @@ func (w *runtimeWait) setBrisk(on bool) {
 	switch {
 	case on && !w.brisk:
 		brisk.Add(1)
-		w.procs = int32(runtime.GOMAXPROCS(0))
 	case !on && w.brisk:
 		brisk.Add(-1)
 	}
 	w.brisk = on
 }
 
-// crowded reports whether there are several loops, and no processor of Go's is
-// left over beside them. Its monitor then takes the processor of each that
-// sleeps for more than 20 µs, and wakes a thread to look for other work with it.
+// crowded reports whether there are several brisk loops, no processor of Go's is
+// left over beside them, and this one is not shy. Go's monitor then takes the
+// processor of each that sleeps for more than 20 µs, and wakes a thread to look
+// for other work with it.
 func (w *runtimeWait) crowded() bool {
+	if w.calls%lookEvery == 0 {
+		w.procs = int32(runtime.GOMAXPROCS(0))
+	}
+	w.calls++
 	n := brisk.Load()
-	return n > 1 && n >= w.procs
+	return n > 1 && n >= w.procs && (w.until.IsZero() || !time.Now().Before(w.until))
 }
 
 // giveWay lets the other threads that want this core have their turn, and asks
 // again: as likely as not it is they who make the next event, and the loop finds
-// several at once without having slept.
+// several at once without having slept. But who computes and never sleeps would
+// keep the core for milliseconds, and an event does not end that as it would end
+// a sleep: a loop that has met such a one becomes shy.
 func (w *runtimeWait) giveWay() (n int, err error) {
+	start := time.Now()
 	for i := 0; i < yields && n == 0 && err == nil; i++ {
 		sys.Yield()
 		n, err = w.c.collect()
 	}
+	w.gaveWay(start, time.Now())
 	return n, err
+}
+
+// gaveWay learns from how long it took.
+func (w *runtimeWait) gaveWay(start, end time.Time) {
+	if end.Sub(start) > tooLong {
+		w.shy = min(max(2*w.shy, leastShy), mostShy)
+		w.until = end.Add(w.shy)
+		return
+	}
+	w.until = time.Time{}
+	w.shy -= w.shy / 8
 }
 
 // turn opens the gate or shuts it.
