@@ -108,12 +108,13 @@ func (a *attempt) control() error {
 func (a *attempt) watch() error {
 	l := a.d.loop
 	a.token = l.sources.Insert(a)
-	return l.poller.Add(a.fd, a.token, connInterest)
+	return l.poller.Add(a.fd, a.token, connInterest|poll.Write)
 }
 
-// connInterest is how the poller watches a descriptor that has to tell of room
-// to write: an attempt's, and a Conn's whose socket was full once.
-const connInterest = poll.Read | poll.Write | poll.Edge
+// connInterest is how the poller watches a Conn's descriptor. That of an attempt
+// has to tell when it is connected, and a socket that was full once when there is
+// room: by poll.Write.
+const connInterest = poll.Read | poll.Edge
 
 // ready is told that the attempt has ended, or perhaps not: readiness may be
 // reported for no reason, so the socket is asked.
@@ -182,7 +183,6 @@ func (a *attempt) handOver() error {
 		return err
 	}
 	s.state = sockRegistered | sockWritable
-	s.flags |= flagRoom
 	return nil
 }
 

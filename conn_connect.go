@@ -183,7 +183,7 @@ func (d *dialing) advance() {
 		}
 		if err == nil {
 			if delay := d.delay(); len(d.targets) > 0 && delay > 0 {
-				d.next = d.loop.clock() + int64(delay)
+				d.next = after(d.loop.clock(), delay)
 			}
 			break
 		}

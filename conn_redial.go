@@ -175,7 +175,7 @@ func (r *Redialer) closed() {
 	}
 	pause := r.delay - rand.N(r.delay/2+1)
 	r.delay = min(2*r.delay, r.opts.MaxDelay)
-	r.loop.arm(r, now+int64(pause))
+	r.loop.arm(r, after(now, pause))
 }
 
 func (r *Redialer) timerNode() *timer.Node { return &r.node }

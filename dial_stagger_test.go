@@ -4,6 +4,7 @@ package bev_test
 
 import (
 	"errors"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -114,6 +115,25 @@ func TestDialAttemptDelay(t *testing.T) {
 		if got := (bev.DialOptions{AttemptDelay: set}).Delay(); got != want {
 			t.Errorf("AttemptDelay %v means %v, want %v", set, got, want)
 		}
+	}
+}
+
+// The sum of the time and the longest delay there is is not in the past.
+func TestDialDelayOfTheLongestDuration(t *testing.T) {
+	r := run(t, nil)
+	f := inject(t)
+	hang(f, -1)
+	cb, _ := outcomes()
+	_, err := bev.Dial(t.Context(), r.l, "tcp", "server.test:80", cb, &bev.DialOptions{
+		AttemptDelay: math.MaxInt64, AttemptTimeout: time.Hour, Resolver: answers("192.0.2.1", "192.0.2.2"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the first attempt", func() bool { return f.count(sys.OpConnect) > 0 })
+	r.skip(time.Second)
+	if n := f.count(sys.OpConnect); n != 1 {
+		t.Errorf("%d attempts began, want one", n)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 type RelayOptions struct {
 	// HighMark is how many bytes each direction may hold, in bev's memory and
 	// in pipes of its, before its source is read no further; reading goes on
-	// at half of it. 0 means 1 MiB (DefaultRelayHigh); there is no way to
+	// at half of it, and for a pipe when that is empty. 0 means 1 MiB (DefaultRelayHigh); there is no way to
 	// have none. Below 32 KiB nothing is moved inside the kernel.
 	HighMark int
 
@@ -27,7 +27,9 @@ type RelayOptions struct {
 	// NoSplice has all bytes pass through this process. By default, bytes
 	// that come in bulk from one plain socket and go to another are moved
 	// inside the kernel (splice(2), Linux), and small messages are copied,
-	// which is cheaper for them.
+	// which is cheaper for them. Linux gives the pipes of a user who is not
+	// root 64 MiB in all (pipe-user-pages-soft): beyond some 64 bulk directions
+	// at a time pipes are smaller, and then bytes are copied.
 	NoSplice bool
 
 	// Done is called once, from the loop's queue, when the relay is over,

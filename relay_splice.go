@@ -17,10 +17,10 @@ type splicer struct {
 	src   *socketConn
 	dst   *socketConn
 	pipe  pipe
-	most  int // bytes that the pipe may hold, at most pipeSize
-	held  int // bytes in the pipe
-	small int // small moves in a row
-	eof   bool
+	most  int  // bytes that the pipe may hold, at most pipeSize
+	held  int  // bytes in the pipe
+	small int  // small moves in a row
+	eof   bool // only while the pipe is empty
 }
 
 // pipe is a kernel pipe that Loops keep for the next splicer.
@@ -33,7 +33,7 @@ const (
 	spliceTurn  = pipeSize // bytes in one turn, before others have theirs
 	pipeSize    = 1 << 20  // what a pipe is made to hold: /proc/sys/fs/pipe-max-size
 	pipeUsual   = 64 << 10 // what pipes hold by themselves
-	pipesKept   = 32
+	pipesKept   = 8        // by a Loop, of the 64 MiB that a user's pipes may hold
 )
 
 // considerSplice counts large reads, and begins to splice when there were
@@ -91,7 +91,7 @@ func (p *splicer) turn() {
 // Filling up a pipe that the destination has not emptied makes many small moves
 // of a few large ones: with 16 streams that cost an eighth more.
 func (p *splicer) step() (n int, again, ok bool) {
-	if !p.eof && p.held == 0 {
+	if p.held == 0 {
 		if n, again, ok = p.fill(); !ok {
 			return n, again, ok
 		}
@@ -189,7 +189,7 @@ func (p *splicer) room() {
 			return
 		}
 	}
-	if p.src.noRead == 0 || p.eof {
+	if p.src.noRead == 0 {
 		p.turn()
 		return
 	}
@@ -254,17 +254,17 @@ func (l *Loop) takePipe() (pipe, error) {
 		return pipe{}, err
 	}
 	p := pipe{r, w}
-	// The kernel may refuse a larger pipe to a user who has many; the usual
-	// size works as well, with more calls. But then it soon gives pipes of two
-	// pages, which cost more than copying. Source: pipe(7),
-	// pipe-user-pages-soft.
-	if _, err := sys.SetPipeSize(w, pipeSize); err != nil {
-		if _, err := sys.SetPipeSize(w, pipeUsual); err != nil {
-			p.close()
-			return pipe{}, err
+	// The kernel may refuse a large pipe to a user who has many, and none is as
+	// large as some: smaller ones work as well, with more calls. But then it
+	// soon gives pipes of two pages, which cost more than copying. Source:
+	// pipe(7), pipe-user-pages-soft and pipe-max-size.
+	for size := pipeSize; size >= pipeUsual; size /= 2 {
+		if _, err = sys.SetPipeSize(w, size); err == nil {
+			return p, nil
 		}
 	}
-	return p, nil
+	p.close()
+	return pipe{}, err
 }
 
 // givePipe keeps an empty pipe for the next one who needs it.

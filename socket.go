@@ -18,8 +18,8 @@ import (
 // or anything else that can be read and written without blocking. Conn and
 // transport are one allocation.
 //
-// The descriptor is registered once, edge-triggered, and once more for room to
-// write when there was none for the first time. An edge says that readiness
+// The descriptor is registered once, edge-triggered, for reading, and a second
+// time when a write has found no room: from then on for both. An edge says that readiness
 // began; readable and writable remember it until a read or write finds the end
 // of it. So a Conn that is suspended costs no system call, neither when it stops
 // nor when it goes on.
@@ -169,11 +169,16 @@ func prepare(fd int, socket, keepOpen bool) error {
 	return sys.SetNonblock(fd, true)
 }
 
-// register has the poller watch the descriptor, for good. Room to write is not
+// register has the poller watch the descriptor, for good. Room in a socket is not
 // news at the start: watching for it would make an event of it for each new Conn.
 func (s *socketConn) register() error {
 	s.flags &^= flagRoom
-	err := s.loop.poller.Add(int(s.fd), s.token(), poll.Read|poll.Edge)
+	want := connInterest
+	if s.state&sockPlain != 0 { // on kqueue only this tells a pipe that its reader is gone
+		s.flags |= flagRoom
+		want |= poll.Write
+	}
+	err := s.loop.poller.Add(int(s.fd), s.token(), want)
 	if errors.Is(err, poll.ErrAlwaysReady) {
 		s.state |= sockAlways | sockReadable | sockWritable
 		return nil
@@ -273,23 +278,21 @@ func (s *socketConn) send(b *buffer.Buffer, max int) (n int, err error) {
 			err = nil
 		}
 	}
-	if !whole && s.state&sockAlways == 0 {
-		if fullErr := s.full(); err == nil || err == errAgain {
-			err = cmp.Or(fullErr, err)
-		}
+	if !whole && s.state&sockAlways == 0 && (err == nil || err == errAgain) {
+		err = cmp.Or(s.full(), err)
 	}
 	return n, err
 }
 
-// full notes that a write found no more room. That there is some again will be
-// an edge, from the first time on.
+// full notes that a write found no more room. The first time, the poller is asked
+// to watch for it; it reports room that is there already, so no edge is lost.
 func (s *socketConn) full() error {
 	s.state &^= sockWritable
 	if s.flags&flagRoom != 0 {
 		return nil
 	}
 	s.flags |= flagRoom
-	return s.loop.poller.Modify(int(s.fd), s.token(), connInterest)
+	return s.loop.poller.Modify(int(s.fd), s.token(), connInterest|poll.Write)
 }
 
 // sendSegments is send for bytes that do not lie in one piece. want is how
@@ -378,7 +381,9 @@ func (s *socketConn) release(abort bool) error {
 	if keep {
 		return nil
 	}
-	if abort && s.state&sockPlain == 0 && (s.rare == nil || s.rare.reset == nil) {
+	// What the peer has reset needs no reset of ours.
+	reset := s.rare != nil && errors.Is(s.rare.reset, syscall.ECONNRESET)
+	if abort && !reset && s.state&sockPlain == 0 {
 		_ = sys.SetLinger(fd, 0) // unix sockets have none, and no reset
 	}
 	return sys.Close(fd)

@@ -81,7 +81,12 @@ func (p *kqueue) Modify(fd int, t Token, want Interest) error {
 	if !p.isWatched(fd) {
 		return notWatched()
 	}
-	return p.change(fd, p.watched[fd].want, watched{t, want})
+	before := p.watched[fd]
+	err := p.change(fd, before.want, watched{t, want})
+	if err != nil && p.change(fd, 0, before) != nil {
+		p.watched[fd] = watched{}
+	}
+	return err
 }
 
 func (p *kqueue) Remove(fd int) error {

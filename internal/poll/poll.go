@@ -38,7 +38,8 @@ import (
 //
 //	Replaces the token and the interest. A want of 0 (or Edge alone) reports
 //	nothing but Hangup and Failed, if anything. With Edge, readiness that is
-//	there is reported once more: this is how an edge is asked for again.
+//	there is reported once more: this is how an edge is asked for again. If
+//	it fails, the old watch stands.
 //
 // Remove(fd int) error
 //

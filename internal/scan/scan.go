@@ -11,7 +11,7 @@ package scan
 import "bytes"
 
 const (
-	vector = 32  // what the fast loops load at once, and so the least that they take
+	vector = 32  // what the fast loops load at once for a short input, and so the least that they take
 	long   = 512 // from where on indexByte is ahead of bytes.IndexByte
 )
 

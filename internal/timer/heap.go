@@ -31,7 +31,8 @@ func (n *Node) Taken() bool { return n.pos == taken }
 
 // A Heap holds armed deadlines and gives them back in order: the earliest
 // first, and of equal ones the one that was armed (or reset) first. The order
-// of equal deadlines holds while fewer than 2^31 armings lie between them.
+// of equal deadlines holds while fewer than 2^31 armings and postponements lie
+// between them.
 //
 // It is an 8-ary heap of two arrays. The times are by themselves, so that the
 // eight children of an entry are one cache line, and finding the first of them

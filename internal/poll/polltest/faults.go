@@ -154,6 +154,19 @@ func failuresAreReported(b *bench) {
 	}
 	b.must(b.p.Add(fd, 7, poll.Write)) // nothing of the failed Add is left
 	b.await(7, poll.Writable, "after all failures")
+	once := true
+	restore := sys.SetHook(func(op sys.Op, _, _ int) (int, error) {
+		if op == sys.OpEpollCtl && once {
+			once = false
+			return 0, syscall.ENOSPC
+		}
+		return -1, nil
+	})
+	if err := b.p.Modify(fd, 8, poll.Read); !errors.Is(err, syscall.ENOSPC) {
+		b.Errorf("Modify: %v, want the kernel's ENOSPC", err)
+	}
+	restore()
+	b.await(7, poll.Writable, "after a Modify that failed")
 	failing = sys.OpClose
 	_ = b.p.Close() // reported or not, by a poller that may have no call of ours to make
 	failing = 0
