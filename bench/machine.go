@@ -78,7 +78,7 @@ func (m *machine) write(w io.Writer, r *runner) {
 	fmt.Fprintf(w, "- System: %s\n", m.system)
 	fmt.Fprintf(w, "- Versions: %s\n", strings.Join(m.versions, "; "))
 	fmt.Fprintf(w, "- Load of the machine before and after (1, 5 and 15 minutes; the bench itself keeps two cores busy): %s; %s\n", m.loadBefore, m.loadAfter)
-	fmt.Fprintf(w, "- %d rounds, %.2g s each, A B C … A B C …: whatever happens on the machine happens to all\n", r.o.rounds, r.o.seconds)
+	fmt.Fprintf(w, "- Rounds: %s of %d that were asked for, as the time allowed, %.2g s each, A B C … A B C …: whatever happens on the machine happens to all\n", r.reached(), r.o.rounds, r.o.seconds)
 }
 
 // commandLine is what to type to get this again.

@@ -47,9 +47,9 @@ func writeSVG(w io.Writer, r *runner, m *machine) error {
 <rect width='100%%' height='100%%' fill='#fff'/>
 <text x='12' y='28' style='font-size:20px;font-weight:bold'>Server CPU time for an operation</text>
 <text x='12' y='47'>As a multiple of the reference in the same round (dashed line): a bare epoll loop in C; for proxies io.Copy or nginx. Less is better.</text>
-<text x='12' y='63'>Median of %d rounds; thin line: least to most; pale: limits without buffers or bounds. %s; commit %.12s; %s.</text>
+<text x='12' y='63'>Median of %s rounds; thin line: least to most; pale: limits without buffers or bounds. %s; commit %.12s; %s.</text>
 %s</svg>
-`, 2*columnWidth, lowest, r.o.rounds, html.EscapeString(m.processor), commit, m.when.Format("2006-01-02"), body.String())
+`, 2*columnWidth, lowest, r.reached(), html.EscapeString(m.processor), commit, m.when.Format("2006-01-02"), body.String())
 	return err
 }
 

@@ -50,6 +50,26 @@ func (w *row) ratios(to *row, key string) []float64 {
 	return v
 }
 
+// reached is how many rounds the cells have: "3", or "2 to 3" where the time was
+// up in the middle. Those that never have more than fixedRounds do not count.
+func (r *runner) reached() string {
+	least, most := r.o.rounds, 0
+	for _, rows := range r.cells {
+		if rows[0].cell.fixed > 0 {
+			continue
+		}
+		n := 0
+		for _, w := range rows {
+			n = max(n, len(w.values(w.cell.lead.key)))
+		}
+		least, most = min(least, n), max(most, n)
+	}
+	if least < most {
+		return fmt.Sprintf("%d to %d", least, most)
+	}
+	return strconv.Itoa(most)
+}
+
 // find returns a contestant's row of a cell, nil if it has none.
 func find(rows []*row, name string) *row {
 	for _, w := range rows {

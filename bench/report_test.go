@@ -129,3 +129,24 @@ func TestReport(t *testing.T) {
 		t.Errorf("the picture (%v):\n%s", err, &picture)
 	}
 }
+
+func TestReached(t *testing.T) {
+	r := sample([]float64{1, 2, 3}, []float64{1, 2, 3})
+	if got := r.reached(); got != "3" {
+		t.Errorf("reached %q, want all 3", got)
+	}
+	short := sample([]float64{1, 2, 3}, []float64{1, 2, 3}).cells[0]
+	for _, w := range short {
+		w.rounds[2] = nil // the time was up
+	}
+	r.cells = append(r.cells, short)
+	if got := r.reached(); got != "2 to 3" {
+		t.Errorf("reached %q, want 2 to 3", got)
+	}
+	none := sample([]float64{1}, []float64{1}).cells[0]
+	none[0].cell.fixed = 1
+	r.cells = append(r.cells, none)
+	if got := r.reached(); got != "2 to 3" {
+		t.Errorf("with a cell of few rounds: reached %q", got)
+	}
+}

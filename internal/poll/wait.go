@@ -11,7 +11,8 @@ const (
 	// thread and no P and leaves sysmon asleep; another goroutine's Wake
 	// arrives in 3 to 5 µs, a deadline within some 100 µs. But each event costs
 	// two pollers, which a lone connection and loops that share their cores
-	// with others feel. Where the runtime refuses the descriptor, and on the
+	// with others feel. Loops that leave no processor of Go's to others let
+	// other threads run before they wait in the kernel. Where the runtime refuses the descriptor, and on the
 	// kqueue systems, WaitBlock takes its place.
 	WaitRuntime WaitPolicy = iota
 	// WaitBlock waits in the kernel. The thread is the loop's for that long,

@@ -16,7 +16,7 @@ import (
 // a time and must not be copied while it is armed.
 type Node struct {
 	pos int32  // index in Heap.owners plus one; 0 while not armed, or taken
-	seq uint32 // when it was armed, in armings of the Heap: breaks ties
+	seq uint32 // when it was armed or postponed, counted by the Heap: breaks ties
 }
 
 // taken is the pos of a node that [Heap.Take] took out and nobody claimed yet.
