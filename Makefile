@@ -3,7 +3,7 @@
 # is good for, and what to do when it fails, stands in docs/HACKING.md.
 
 GO       ?= go
-FUZZTIME ?= 15s# for each fuzz target
+FUZZTIME ?= 15s# at least, for each fuzz target
 BENCH    ?= .# which benchmarks
 COUNT    ?= 1# how often each runs; benchstat wants 10
 MAX      ?= 90m# of make bench-full, for the grid
@@ -62,7 +62,7 @@ standalone: ## Build and vet the root module without the workspace, as users get
 cross: ## go vet for other systems, but for the bench, whose peers are Linux only: CROSS="darwin/arm64 ..."
 	@set -e; for t in $(CROSS); do export CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/}; echo "GOOS=$$GOOS GOARCH=$$GOARCH $(GO) vet"; $(GO) vet $$($(GO) list work | grep -v '/bev/bench'); done
 
-fuzz: ## Every fuzz target for FUZZTIME=15s each.
+fuzz: ## Every fuzz target for FUZZTIME=15s or a little longer.
 	tools/fuzz.sh $(FUZZTIME)
 
 bench: ## bev beside its peers, a short grid in under ten minutes. Needs gcc, strace and Debian's libevent-dev, haproxy, nginx, libnginx-mod-stream.
