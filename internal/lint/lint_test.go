@@ -49,11 +49,14 @@ var rules = []rule{
 	{"interop", checkInterop},
 	{"leaks", checkLeaks},
 
-	// text_test.go: pages, and words
+	// text_test.go, pages_test.go, mentions_test.go: pages, and words
 	{"words", checkWords},
 	{"readme", checkReadme},
 	{"links", checkLinks},
 	{"targets", checkTargets},
+	{"tests", checkTests},
+	{"paths", checkPaths},
+	{"mentions", checkMentions},
 }
 
 // repository loads the repository that this package is part of.
@@ -134,6 +137,20 @@ func TestTables(t *testing.T) {
 			if !r.paths[file] || function != "" && !strings.Contains(f.text, " "+function+"(") {
 				t.Errorf("%s: there is no %s any more: take the row out", name, place)
 			}
+		}
+	}
+}
+
+// TestForeignPathsAreNamed finds rows that no page needs any more.
+func TestForeignPathsAreNamed(t *testing.T) {
+	r := repository(t)
+	for name := range foreignPaths {
+		named := false
+		for _, f := range r.files {
+			named = named || filepath.Ext(f.path) == ".md" && strings.Contains(f.text, name)
+		}
+		if !named {
+			t.Errorf("foreignPaths: no page names %s any more: take the row out", name)
 		}
 	}
 }
