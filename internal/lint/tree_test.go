@@ -16,7 +16,7 @@ import (
 const module = "github.com/bevgo/bev"
 
 // public are the folders whose packages users import. The root is ".".
-var public = []string{".", "buffer", "bevtls", "bevtest"}
+var public = []string{".", "buffer", "bevtls", "bevtest", "bevfilter"}
 
 // tree is a repository, or the sample of one, as text.
 type tree struct {
