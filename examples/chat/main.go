@@ -37,7 +37,10 @@ func serve(addr string) error {
 	// One Listener for all loops. Guests stay long, so they are spread evenly.
 	ln, err := bev.Listen(group, "tcp", addr, room.enter, &bev.ListenOptions{
 		Spread: bev.SpreadLeastConns,
-		Conn:   &bev.ConnOptions{OutputLimit: 64 << 10}, // for a guest who does not listen
+		Conn: &bev.ConnOptions{
+			OutputLimit:   1 << 20, // for a guest who does not listen
+			MaxSingleRead: 4 << 10, // what one says before others hear it, far less than that
+		},
 	})
 	if err != nil {
 		return err

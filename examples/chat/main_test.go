@@ -91,6 +91,17 @@ func TestChat(t *testing.T) {
 			}
 		}
 	}
+	// Who says much at once must not cost the others their places.
+	const lines = 300
+	pasted := strings.Repeat("x", 1000)
+	if _, err := io.WriteString(guests[0], strings.Repeat(pasted+"\n", lines)); err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range guests[1:] {
+		for range lines {
+			other.hears("guest 1: " + pasted)
+		}
+	}
 	guests[0].Close()
 	for _, other := range guests[1:] {
 		other.hears("guest 1 has left")
