@@ -49,8 +49,8 @@ type cli struct {
 	VersionFlag kong.VersionFlag `name:"version" help:"Say which version this is."`
 }
 
-const description = `An echo server and a client on bev, the event loop with buffered connections. ` +
-	`Try "bev echo" in one terminal and "bev client localhost:5555" in another.`
+const description = `Echo server, client and proxy on bev, the event loop with buffered connections; ` +
+	`and attacks on servers of yours, and measurements. Try "bev echo" in one terminal and "bev client localhost:5555" in another.`
 
 // run is main without the process: it returns the exit status.
 func run(args []string, std stdio) int {
