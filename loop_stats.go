@@ -4,7 +4,7 @@ package bev
 //
 // Libevent: event_base_get_num_events, event_base_get_max_events.
 type LoopStats struct {
-	Backend string // "epoll", "kqueue"
+	Backend string // epoll or kqueue, and how it waits, for people: "epoll, blocking"
 	Ticks   uint64 // waits that returned
 	Events  uint64 // readiness reports from the kernel
 	Panics  uint64 // callbacks that panicked

@@ -151,7 +151,11 @@ type ConnOptions struct {
 
 	// OutputLimit is how many bytes Output may hold, whoever writes them. A
 	// write that would pass it takes nothing and returns ErrOutputFull.
-	// 0 means 16 MiB (DefaultOutputLimit), negative none.
+	// 0 means 16 MiB (DefaultOutputLimit), negative none. What is written by
+	// others than the Conn's own callbacks is sent at the end of the tick: a
+	// limit that is too small for what they write in one tick is passed also
+	// where the peer reads well. So in a broadcast make it some times what comes
+	// of one read of those who speak, see MaxSingleRead.
 	OutputLimit int
 
 	// ReadTimeout, WriteTimeout: see [Conn.SetTimeouts]. 0 or less means none.

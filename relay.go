@@ -27,7 +27,8 @@ type RelayOptions struct {
 	// NoSplice has all bytes pass through this process. By default, bytes
 	// that come in bulk from one plain socket and go to another are moved
 	// inside the kernel (splice(2), Linux), and small messages are copied,
-	// which is cheaper for them. Linux gives the pipes of a user who is not
+	// which is cheaper for them. So are all bytes of a Conn with a rate limit,
+	// of its own or of a group. Linux gives the pipes of a user who is not
 	// root 64 MiB in all (pipe-user-pages-soft): beyond some 64 bulk directions
 	// at a time pipes are smaller, and then bytes are copied.
 	NoSplice bool
