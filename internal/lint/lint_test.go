@@ -57,6 +57,7 @@ var rules = []rule{
 	{"tests", checkTests},
 	{"paths", checkPaths},
 	{"mentions", checkMentions},
+	{"map", checkMap},
 }
 
 // repository loads the repository that this package is part of.

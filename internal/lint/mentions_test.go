@@ -127,6 +127,28 @@ func (t *tree) finds(page *file, name, dir string) bool {
 // mapPage is the page whose every word of code is one of the source's.
 const mapPage = "docs/ARCHITECTURE.md"
 
+// checkMap asks of each file of the root that the map has it, by its name or with
+// a star.
+func checkMap(t *tree) []finding {
+	page := t.file(mapPage)
+	if page == nil {
+		return nil
+	}
+	names := fileName.FindAllString(page.text, -1)
+	var found []finding
+	for _, f := range t.goFiles(".") {
+		known := f.test()
+		for _, name := range names {
+			ok, _ := path.Match(name, f.path)
+			known = known || ok
+		}
+		if !known {
+			found = append(found, t.at(f, f.ast.Package, "%s does not say what is in %s: add it to the table", mapPage, f.path))
+		}
+	}
+	return found
+}
+
 // habitPages speak of names in general, "SetMark", and not of those that there
 // are.
 var habitPages = []string{"docs/STYLE.md"}
