@@ -87,9 +87,12 @@ func unlike(doc string) string {
 	if i < 0 {
 		return ""
 	}
-	sentence, _, _ := strings.Cut(doc[i:], ". ")
+	sentence, _, _ := strings.Cut(docLink.ReplaceAllString(doc[i:], "`$1`"), ". ")
 	return strings.TrimSuffix(sentence, ".") + "."
 }
+
+// docLink is a name in brackets, which only Go's documentation makes a link of.
+var docLink = regexp.MustCompile(`\[\*?([A-Za-z][\w.]*)\]`)
 
 // chapters sort libevent's names by what they begin with; the last takes what
 // is left.
@@ -237,7 +240,7 @@ func TestGenerated(t *testing.T) {
 		"| `BEV_OPT_CLOSE_ON_FREE` | `bev.Options.KeepOpen` |  |",
 		"| `struct bufferevent` | `bev.Conn` |  |",
 		"| `bufferevent_free` | `bev.Conn.Close`, `bev.Handle.Close` |  |",
-		`| ` + "`bufferevent_write` | `bev.Conn.Write`" + ` | Unlike libevent, it fails at a limit \| never late. |`,
+		`| ` + "`bufferevent_write` | `bev.Conn.Write`" + ` | Unlike libevent, it fails at a ` + "`Limit`" + ` \| never late. |`,
 		"", "### Buffers", "",
 		"| libevent | bev | where the meaning differs |", "|---|---|---|",
 		"| `evbuffer_add` | `buffer.Buffer.Append` |  |",
