@@ -159,11 +159,11 @@ func (d *dialing) drop() {
 }
 
 // DefaultAttemptDelay is the Connection Attempt Delay that RFC 8305
-// recommends, and minAttemptDelay the least that it allows (section 5).
-const (
-	DefaultAttemptDelay = 250 * time.Millisecond
-	minAttemptDelay     = 10 * time.Millisecond
-)
+// recommends (section 5), see DialOptions.AttemptDelay.
+const DefaultAttemptDelay = 250 * time.Millisecond
+
+// minAttemptDelay is the least that it allows.
+const minAttemptDelay = 10 * time.Millisecond
 
 // maxRacing bounds the sockets of one Dial. It takes eight seconds of silence
 // from as many addresses to get there; the next one then waits for one of them
