@@ -51,11 +51,11 @@ type Listener struct {
 }
 
 // Listen accepts connections at addr on network: "tcp", "tcp4", "tcp6" with
-// "host:port" (an empty host is every address of this machine, port 0 one
-// that the kernel picks), or "unix" with a path ("@name": Linux's abstract
-// names). It calls accept on the loop for each: set the Conn's callbacks there
-// and enable reading. accept runs before any I/O of the Conn, and no callback
-// runs before it has returned.
+// "host:port" (the host is a numeric address, or empty for every address of
+// this machine; port 0 is one that the kernel picks), or "unix" with a path
+// ("@name": Linux's abstract names). It calls accept on the loop for each: set
+// the Conn's callbacks there and enable reading. accept runs before any I/O of
+// the Conn, and no callback runs before it has returned.
 //
 // On a [LoopGroup], ListenOptions.Spread says how callers are spread over the
 // Loops. accept runs on the Loop that its Conn belongs to ([Conn.Loop]), so
@@ -96,7 +96,7 @@ func listen(on Runner, network, addr string, accept func(c *Conn), o *ListenOpti
 	ln.prio.Store(uint32(ln.Loop().agenda.middle))
 	if err := ln.bind(network, addr, &z); err != nil {
 		ln.abandon(0)
-		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: ln.addr, Err: err}
 	}
 	ln.open = len(ln.acceptors)
 	for i, a := range ln.acceptors {

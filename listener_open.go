@@ -19,6 +19,7 @@ func (ln *Listener) bind(network, addr string, o *ListenOptions) error {
 	if err != nil {
 		return err
 	}
+	ln.addr = a.NetAddr() // for the text of an error, until the kernel has said what it bound
 	if len(ln.acceptors) == 1 || !ln.byKernel(a) {
 		if ln.spread == SpreadKernel {
 			ln.spread = SpreadLeastConns
