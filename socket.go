@@ -90,6 +90,9 @@ func NewConn(l *Loop, from any, o *ConnOptions) (*Conn, error) {
 func takeDescriptor(from any, keepOpen bool) (fd int, dup bool, err error) {
 	switch v := from.(type) {
 	case int:
+		if v < -1 {
+			return -1, false, fmt.Errorf("descriptor %d: give one that is open, or -1 for none yet", v)
+		}
 		return v, false, nil
 	case uintptr:
 		return int(v), false, nil

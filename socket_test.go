@@ -266,6 +266,7 @@ func TestAdoptRefusesWhatCannotBeAdopted(t *testing.T) {
 		{"a nil file", (*os.File)(nil), os.ErrInvalid},
 		{"a closed net.Conn", closedConn.Conn, net.ErrClosed},
 		{"no descriptor at all", 1 << 20, syscall.EBADF},
+		{"what a call that failed returned", -22, nil},
 		{"what cannot be closed", failingClose{stuck.Conn.(*net.UnixConn)}, syscall.EIO},
 	} {
 		r.on(func() {
