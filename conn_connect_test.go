@@ -310,11 +310,7 @@ func echo(c *bev.Conn) {
 }
 
 func TestConnectOverIPv6(t *testing.T) {
-	if ln, err := net.Listen("tcp6", "[::1]:0"); err != nil {
-		t.Skipf("no IPv6 here: %v", err)
-	} else {
-		ln.Close()
-	}
+	needIPv6(t)
 	r := run(t, nil)
 	ln := r.listen("tcp6", "[::1]:0", echo, nil)
 	tr := r.trace()

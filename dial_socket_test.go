@@ -162,6 +162,9 @@ func TestDialFromALocalAddress(t *testing.T) {
 		{name: "any of either family, to IPv6", listen: "[::1]:0", local: ":0", want: "::1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			if strings.HasPrefix(test.listen, "[") {
+				needIPv6(t)
+			}
 			r := run(t, nil)
 			ln := netListen(t, "tcp", test.listen)
 			tr := r.trace()
@@ -293,7 +296,11 @@ func TestDialDoesNotTakeItselfForAServer(t *testing.T) {
 // An empty host, or an address that is no one's, is this machine.
 func TestDialThisMachine(t *testing.T) {
 	r := run(t, nil)
-	for _, listen := range []string{"127.0.0.1:0", "[::1]:0"} {
+	listens := []string{"127.0.0.1:0"}
+	if hasIPv6() {
+		listens = append(listens, "[::1]:0")
+	}
+	for _, listen := range listens {
 		ln := netListen(t, "tcp", listen)
 		_, port, _ := net.SplitHostPort(ln.Addr().String())
 		hosts := []string{"", "[::]"}

@@ -306,6 +306,25 @@ func (r *rig) dialTo(ln interface{ Addr() net.Addr }, cb bev.Callbacks, o *bev.D
 	return c
 }
 
+// hasIPv6 reports whether this machine talks IPv6 to itself. Most containers do
+// not, though their kernel knows it.
+func hasIPv6() bool {
+	ln, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		return false
+	}
+	ln.Close()
+	return true
+}
+
+// needIPv6 skips a test of nothing but IPv6 where there is none.
+func needIPv6(t *testing.T) {
+	t.Helper()
+	if !hasIPv6() {
+		t.Skip("this machine has no IPv6")
+	}
+}
+
 // netListen is a listener of package net, for Conns to dial.
 func netListen(t *testing.T, network, addr string) net.Listener {
 	t.Helper()
