@@ -445,10 +445,11 @@ func TestHostileConnectsInARow(t *testing.T) {
 	most := 0
 	for i := range n {
 		r.enter(ln).reset()
-		// The kernel's queue has room for 1024 callers; one too many would
-		// wait a second for another try.
-		if i%500 == 499 {
-			eventually(t, "those who have called to be accepted", func() bool { return accepted.Load() > int64(i-250) })
+		// The kernel's queue has room for 1024 callers, and on some machines
+		// for 128 (listen(2)); one too many is lost, or waits a second for
+		// another try.
+		if i%50 == 49 {
+			eventually(t, "those who have called to be accepted", func() bool { return accepted.Load() > int64(i-25) })
 			most = max(most, get(r, func() int { return r.l.Stats().Conns }))
 		}
 	}

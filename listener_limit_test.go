@@ -175,7 +175,7 @@ func TestMaxAcceptRate(t *testing.T) {
 		{10, 12, func(i int) time.Duration { return time.Duration(i) * 100 * time.Millisecond }},
 		{2, 5, func(i int) time.Duration { return time.Duration(i) * 500 * time.Millisecond }},
 		{100, 100, func(i int) time.Duration { return time.Duration(max(i-9, 0)) * 10 * time.Millisecond }},
-		{1000, 150, func(i int) time.Duration { return time.Duration(max(i-99, 0)) * time.Millisecond }},
+		{1000, 120, func(i int) time.Duration { return time.Duration(max(i-99, 0)) * time.Millisecond }},
 		{0, 100, func(int) time.Duration { return 0 }},
 	} {
 		r := newRig(t, nil)
