@@ -223,6 +223,7 @@ func TestCostOfAnIdleConnInBytes(t *testing.T) {
 	if testing.Short() {
 		conns = 500
 	}
+	conns = fit(t, conns, 2)
 	r := run(t, nil)
 	cb := bev.Callbacks{
 		Read:  func(c *bev.Conn) { c.WriteBuffer(c.Input()) },

@@ -163,7 +163,7 @@ func TestFloodOfAServerThatDoesNotServe(t *testing.T) {
 	}
 	ln.Close()
 	<-ended
-	status, out, errs = runHere("flood", "loris", "--duration=100ms", ln.Addr().String())
+	status, out, errs = runHere("flood", "loris", "--conns=3", "--duration=100ms", ln.Addr().String())
 	if status != statusFailed || out != "" {
 		t.Errorf("nobody there: status %d, %q", status, out)
 	}
