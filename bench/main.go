@@ -110,7 +110,7 @@ func measureAll(ctx context.Context, o *options) (err error) {
 	about.programs(bin)
 	r := newRunner(o, bin)
 	if len(r.cells) == 0 {
-		return fmt.Errorf("no cell has such a name")
+		return fmt.Errorf("no cell has such a name; there are%s", o.cellNames())
 	}
 	if err := r.run(ctx); err != nil {
 		return err

@@ -75,6 +75,19 @@ func newRunner(o *options, bin string) *runner {
 	return r
 }
 
+// cellNames lists what -cells picks from.
+func (o *options) cellNames() (list string) {
+	for i := range grid {
+		if c := &grid[i]; o.full || c.short {
+			list += " " + c.name
+		}
+	}
+	if !o.full {
+		list += ", and more with -full"
+	}
+	return list
+}
+
 // What a measurement takes besides its seconds: starting the server, the
 // warm-up, ending it all. And a run under strace.
 const (

@@ -65,11 +65,26 @@ func run() error {
 			t.attacks = append(t.attacks, a)
 		}
 	}
+	if len(t.servers) == 0 || len(t.attacks) == 0 {
+		return fmt.Errorf("no server or no attack has such a name; there are%s", names())
+	}
 	if err := t.fill(ctx); err != nil {
 		return err
 	}
 	t.print(os.Stdout)
 	return nil
+}
+
+// names lists what the flags pick from.
+func names() (list string) {
+	for _, s := range all {
+		list += " " + s.name
+	}
+	list += ", and"
+	for _, a := range every {
+		list += " " + a.name
+	}
+	return list
 }
 
 // server is one echo server, and how to start it.

@@ -91,11 +91,21 @@ func run() error {
 		results = append(results, m)
 	}
 	fmt.Fprint(os.Stderr, "\r\x1b[K")
+	if len(results) == 0 {
+		return fmt.Errorf("no row has such a name; there are%s", rowNames())
+	}
 	report(os.Stdout, results, all, *rounds)
 	if sink < 0 {
 		return fmt.Errorf("the rows counted %d, which cannot be", sink)
 	}
 	return nil
+}
+
+func rowNames() (list string) {
+	for _, r := range rows {
+		list += " " + r.name
+	}
+	return list
 }
 
 // readText returns a real text that is on every machine with Go: a source file
