@@ -18,6 +18,7 @@ var foreignPaths = map[string]string{
 	"le-proxy.c":               "a sample of libevent's",
 	"internal/runtime/syscall": "a package of Go's",
 	"cmd/bev/vX.Y.Z":           "a tag",
+	"bevfilter/vX.Y.Z":         "a tag",
 }
 
 var (
