@@ -1,6 +1,9 @@
 package bev
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Watermark is a pair of marks on a buffer, in bytes.
 type Watermark struct {
@@ -97,11 +100,11 @@ func (s *connSettings) setMarks(o *ConnOptions) (err error) {
 	if rw.High == 0 {
 		// A limit that nobody chose must not make a chosen low mark
 		// impossible to reach.
-		rw.High = max(DefaultInputLimit, 2*rw.Low)
+		rw.High = max(DefaultInputLimit, twice(rw.Low))
 		s.flags |= flagUnchosen
 	}
 	if ww.High == 0 {
-		ww.High = max(DefaultOutputHigh, 2*ww.Low)
+		ww.High = max(DefaultOutputHigh, twice(ww.Low))
 	}
 	rw.High, ww.High = max(rw.High, 0), max(ww.High, 0)
 	if s.read, err = newMark(Reading, rw); err != nil {
@@ -109,6 +112,15 @@ func (s *connSettings) setMarks(o *ConnOptions) (err error) {
 	}
 	s.rules.writeMark, err = newMark(Writing, ww)
 	return err
+}
+
+// twice is 2n, or as much of it as an int holds: a low mark may be any number,
+// and half of the largest is one gigabyte where an int has 32 bits.
+func twice(n int) int {
+	if n > math.MaxInt/2 {
+		return math.MaxInt
+	}
+	return 2 * n
 }
 
 // inputChanged suspends or resumes reading for the high mark.

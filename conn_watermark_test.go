@@ -5,6 +5,7 @@ package bev_test
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 
@@ -49,6 +50,31 @@ func TestLowMarkAboveHighMarkIsAnErrorThatNamesBoth(t *testing.T) {
 		wantBoth("Listen", err)
 		_, err = bev.Dial(context.Background(), r.l, "tcp", "192.0.2.1:1", bev.Callbacks{}, &bev.DialOptions{Conn: o})
 		wantBoth("Dial", err)
+	}
+}
+
+// A high mark that nobody chose makes room for any low mark, also for one whose
+// double no int holds.
+func TestLowMarkMayBeAnyNumber(t *testing.T) {
+	r := run(t, nil)
+	for _, low := range []int{1 << 29, 1 << 30, math.MaxInt32, math.MaxInt/2 + 1, math.MaxInt} {
+		w := bev.Watermark{Low: low}
+		c, _ := r.adopt(&bev.ConnOptions{ReadWatermark: w, WriteWatermark: w}, nil)
+		under, _ := r.adopt(&bev.ConnOptions{ReadWatermark: w}, nil)
+		r.on(func() {
+			if _, err := bev.NewFilter(under, nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			want := bev.Watermark{Low: min(low, math.MaxInt32), High: int(min(2*uint64(low), math.MaxInt32))}
+			for _, dir := range []bev.Dir{bev.Reading, bev.Writing} {
+				if m := c.Watermark(dir); m != want {
+					t.Errorf("the %v marks of a Conn with a low mark of %d are %+v, want %+v", dir, low, m, want)
+				}
+			}
+			if m := under.Watermark(bev.Reading); m.High != want.High {
+				t.Errorf("under a filter, the high mark is %d, want %d", m.High, want.High)
+			}
+		})
 	}
 }
 

@@ -100,7 +100,7 @@ func NewFilter(under *Conn, f Filter, o *ConnOptions) (*Conn, error) {
 	c.own(c)
 	if under.flags&flagUnchosen != 0 {
 		under.flags &^= flagUnchosen
-		under.readMark.high = max(filterHighMark, 2*under.readMark.low)
+		under.readMark.high = clamp32(max(filterHighMark, twice(int(under.readMark.low))))
 	}
 	// The layer above is what an Output that grows by reading has to stop.
 	under.flags &^= flagPause
