@@ -53,3 +53,11 @@ func (r *Relaying) InPipes() (n int) {
 
 // ForgetRoom has a Conn over a socket ask the poller anew when it is full.
 func ForgetRoom(c *Conn) { c.flags &^= flagRoom }
+
+// SkipTurns has n turns dealt out of all that take turns: the Loops of g, and of
+// ln's acceptors.
+func SkipTurns(g *LoopGroup, ln *Listener, n uint64) {
+	for _, t := range []*turns{&g.turn, &g.first, &ln.turn} {
+		t.dealt.Add(n)
+	}
+}

@@ -36,7 +36,7 @@ type Listener struct {
 	maxRate  atomic.Int64  // accepts a second, 0: no limit
 	conns    atomic.Int64  // accepted and not closed yet, and places taken for some
 	hungry   atomic.Int32  // len(full)
-	turn     atomic.Uint32 // counts callers that were spread over Loops
+	turn     turns         // of acceptors that are equally empty
 	prio     atomic.Uint32 // see SetPriority
 
 	mu          sync.Mutex  // guards the rest; never held while a callback runs

@@ -162,7 +162,7 @@ func (ln *Listener) acceptorOf(l *Loop) *acceptor {
 // none takes callers. Of equals, each has its turn.
 func (ln *Listener) emptiest() *acceptor {
 	var best *acceptor
-	k := int(ln.turn.Add(1) - 1)
+	k := ln.turn.next(len(ln.acceptors))
 	for i := range ln.acceptors {
 		a := ln.acceptors[(k+i)%len(ln.acceptors)]
 		if a.takes() && (best == nil || a.loop.emptier(best.loop)) {

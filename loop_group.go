@@ -16,8 +16,8 @@ import (
 // Libevent: none; one event_base a thread, by hand.
 type LoopGroup struct {
 	loops []*Loop
-	turn  atomic.Uint32 // of Next
-	first atomic.Uint32 // of what bev spreads by itself
+	turn  turns // of Next
+	first turns // of what bev spreads by itself
 
 	hungry atomic.Bool // len(starving) > 0
 
@@ -91,8 +91,16 @@ func (g *LoopGroup) Loops() []*Loop { return append([]*Loop(nil), g.loops...) }
 // Next returns the Loops in turn, for work that is spread by hand. Safe from
 // any goroutine.
 func (g *LoopGroup) Next() *Loop {
-	return g.loops[int(g.turn.Add(1)-1)%len(g.loops)]
+	return g.loops[g.turn.next(len(g.loops))]
 }
+
+// turns deals out turns to all of n, one after the other. It counts in 64 bits
+// on every system: with fewer, the day would come on which it began anew, or
+// went below zero, in the middle of a round.
+type turns struct{ dealt atomic.Uint64 }
+
+// next is whose turn it is, of n. Safe from any goroutine.
+func (t *turns) next(n int) int { return int((t.dealt.Add(1) - 1) % uint64(n)) }
 
 // Stats adds up the statistics of the Loops; the sum of their high-water marks
 // is a bound, since they need not have been at the same time. It waits until

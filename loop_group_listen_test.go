@@ -485,3 +485,40 @@ func TestHandlesReachAcrossTheLoopsOfAGroup(t *testing.T) {
 		a.want("to a")
 	}
 }
+
+// Turns go on for as long as a program runs, whatever an int holds.
+func TestGroupTakesTurnsForEver(t *testing.T) {
+	for _, dealt := range []uint64{1<<31 - 4, 1<<32 - 4} {
+		k := runCrew(t, 3, nil)
+		ln := k.listen("tcp", nil, &bev.ListenOptions{Spread: bev.SpreadLeastConns})
+		bev.SkipTurns(k.g, ln, dealt)
+		loops := k.g.Loops()
+		inTurn := func(what string, next func() *bev.Loop) {
+			t.Helper()
+			last := next()
+			for range 12 {
+				l := next()
+				if slices.Index(loops, l) != (slices.Index(loops, last)+1)%3 {
+					t.Errorf("after %d turns: %s is on loop %d after loop %d", dealt, what, slices.Index(loops, l), slices.Index(loops, last))
+				}
+				last = l
+			}
+		}
+		inTurn("Next", k.g.Next)
+		inTurn("a Listener's only socket", func() *bev.Loop {
+			ln := k.listen("unix", nil, nil)
+			if err := ln.Close(); err != nil {
+				t.Error(err)
+			}
+			return ln.Loop()
+		})
+		for range 12 {
+			k.call(ln).wantEcho()
+			c, err := bev.Dial(context.Background(), k.g, "tcp", ln.Addr().String(), bev.Callbacks{}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			get(k.rigOf(c.Loop()), func() error { return c.Close() })
+		}
+	}
+}

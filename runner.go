@@ -32,13 +32,13 @@ func (l *Loop) place() *Loop {
 // members begins with another Loop each time, so that not all Listeners which
 // have one socket have it on the same.
 func (g *LoopGroup) members() []*Loop {
-	k := int(g.first.Add(1)-1) % len(g.loops)
+	k := g.first.next(len(g.loops))
 	return append(append(make([]*Loop, 0, len(g.loops)), g.loops[k:]...), g.loops[:k]...)
 }
 
 func (g *LoopGroup) place() *Loop {
 	var best *Loop
-	k := int(g.first.Add(1) - 1)
+	k := g.first.next(len(g.loops))
 	for i := range g.loops {
 		if l := g.loops[(k+i)%len(g.loops)]; l.emptier(best) {
 			best = l
