@@ -46,7 +46,7 @@ func limitOr(n int) int {
 // of [bev.Conn.Write], with which nothing was written. Loop only.
 func (f *Frames) Send(c *bev.Conn, p []byte) error {
 	if len(p) > f.max() {
-		return fmt.Errorf("a message of %d bytes: %w", len(p), ErrTooLarge)
+		return fmt.Errorf("%w: a message of %d bytes", ErrTooLarge, len(p))
 	}
 	var b buffer.Buffer
 	b.Append(binary.BigEndian.AppendUint32(nil, uint32(len(p))))
@@ -66,7 +66,7 @@ func (f *Frames) In(s *bev.FilterStreams, mode bev.FlushMode) error {
 		}
 		n := binary.BigEndian.Uint32(h[:])
 		if uint64(n) > uint64(f.max()) {
-			return fmt.Errorf("a message of %d bytes: %w", n, ErrTooLarge)
+			return fmt.Errorf("%w: a message of %d bytes", ErrTooLarge, n)
 		}
 		s.FromBelow.Drain(headerSize)
 		f.want = int(n)
@@ -111,7 +111,7 @@ func (f *Lines) In(s *bev.FilterStreams, mode bev.FlushMode) error {
 		n = s.FromBelow.Len()
 	}
 	if f.part.Len()+n > limit+1 { // a CR, perhaps
-		return fmt.Errorf("a line of more than %d bytes: %w", limit, ErrTooLarge)
+		return fmt.Errorf("%w: a line of more than %d bytes", ErrTooLarge, limit)
 	}
 	f.part.Move(s.FromBelow, n)
 	switch {
@@ -131,7 +131,7 @@ func (f *Lines) deliver(s *bev.FilterStreams, limit int, ending string) error {
 		n--
 	}
 	if n > limit {
-		return fmt.Errorf("a line of more than %d bytes: %w", limit, ErrTooLarge)
+		return fmt.Errorf("%w: a line of more than %d bytes", ErrTooLarge, limit)
 	}
 	s.ToUser.Move(&f.part, n)
 	s.ToUser.AppendString(ending)

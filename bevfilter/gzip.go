@@ -120,7 +120,7 @@ func (c *Compressor) step(s *bev.FilterStreams, room int) (n int, starved bool, 
 		starved, err = c.z.run(min(room, window))
 		p := c.z.output()
 		if c.max > 0 && c.total+int64(len(p)) > c.max {
-			return 0, false, fmt.Errorf("more than %d bytes came of decompressing: %w", c.max, ErrTooLarge)
+			return 0, false, fmt.Errorf("%w: more than %d bytes came of decompressing", ErrTooLarge, c.max)
 		}
 		c.total += int64(len(p))
 		if c.gzip {
@@ -164,7 +164,7 @@ func (c *Compressor) header() (starved bool, err error) {
 	switch _, err = gzip.NewReader(r); {
 	case err == io.EOF || err == io.ErrUnexpectedEOF:
 		if len(p) > 4*piece {
-			return false, fmt.Errorf("the header of a gzip stream: %w", ErrTooLarge)
+			return false, fmt.Errorf("%w: the header of a gzip stream", ErrTooLarge)
 		}
 		return true, nil
 	case err != nil:

@@ -82,9 +82,9 @@ func (z *Zstd) In(s *bev.FilterStreams, mode bev.FlushMode) error {
 			p, err := z.dec.DecodeAll(z.part[:end], nil)
 			switch {
 			case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
-				return fmt.Errorf("a zstd frame of more than %d bytes: %w", z.max, ErrTooLarge)
+				return fmt.Errorf("%w: a zstd frame of more than %d bytes", ErrTooLarge, z.max)
 			case err != nil:
-				return fmt.Errorf("zstd (%v): %w", err, ErrCorrupt)
+				return fmt.Errorf("%w: zstd (%v)", ErrCorrupt, err)
 			}
 			z.part = append(z.part[:0], z.part[end:]...)
 			z.seen, z.last = 0, false
@@ -122,7 +122,7 @@ func (z *Zstd) frame() (end int, err error) {
 		case magic&^15 == 0x184D2A50: // to be skipped
 			return z.within(8+int64(binary.LittleEndian.Uint32(p[4:])), len(p))
 		case magic != 0xFD2FB528:
-			return 0, fmt.Errorf("this is not zstd: %w", ErrCorrupt)
+			return 0, fmt.Errorf("%w: this is not zstd", ErrCorrupt)
 		}
 		d := p[4]
 		single := d >> 5 & 1
@@ -157,7 +157,7 @@ func (z *Zstd) frame() (end int, err error) {
 func (z *Zstd) within(end int64, have int) (int, error) {
 	switch {
 	case end > int64(z.max)+zstdPiece: // what does not compress takes a little more
-		return 0, fmt.Errorf("a zstd frame of more than %d bytes: %w", z.max, ErrTooLarge)
+		return 0, fmt.Errorf("%w: a zstd frame of more than %d bytes", ErrTooLarge, z.max)
 	case end > int64(have):
 		return 0, nil
 	}

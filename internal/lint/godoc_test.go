@@ -204,7 +204,7 @@ func checkPhrases(t *tree) []finding {
 
 // prefixes begin the texts of errors and panics of these folders, so that a
 // log line says where it comes from.
-var prefixes = map[string]string{".": "bev: ", "buffer": "buffer: ", "bevtls": "bevtls: ", "bevtest": "bevtest: "}
+var prefixes = map[string]string{".": "bev: ", "buffer": "buffer: ", "bevtls": "bevtls: ", "bevtest": "bevtest: ", "bevfilter": "bevfilter: "}
 
 // causes are functions whose errors become the cause within a *net.OpError,
 // which says "listen tcp 192.0.2.1:80: " before it; by file and name, with the
