@@ -89,7 +89,8 @@
 // # Debugging
 //
 // [Conn.Suspended] says why a Conn stands still, [Conn.Stats] and [Loop.Stats]
-// what was moved and what is held, [Loop.Dump] all that a Loop waits for. Run the tests of your program with -race.
+// what was moved and what is held, [Loop.Dump] all that a Loop waits for. Run
+// the tests of your program with -race.
 //
 // # Coming from libevent
 //

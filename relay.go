@@ -13,8 +13,9 @@ import (
 type RelayOptions struct {
 	// HighMark is how many bytes each direction may hold, in bev's memory and
 	// in pipes of its, before its source is read no further; reading goes on
-	// at half of it, and for a pipe when that is empty. 0 means 1 MiB (DefaultRelayHigh); there is no way to
-	// have none. Below 32 KiB nothing is moved inside the kernel.
+	// at half of it, and for a pipe when that is empty. 0 means 1 MiB
+	// (DefaultRelayHigh); there is no way to have none. Below 32 KiB nothing is
+	// moved inside the kernel.
 	HighMark int
 
 	// IdleTimeout ends the relay when no byte has moved in either direction
