@@ -15,7 +15,9 @@ func TestBenchIdle(t *testing.T) {
 		"--conns 300 --clients 2 --active 11",
 		"--conns 50 --loops 2 --spread turns", // one in a hundred, which is one here
 	} {
-		r := bench(t, append([]string{"idle", "--json", "--every=1ms", "--hold=100ms"}, strings.Fields(args)...)...)
+		r := longEnough(func(time string) *benchResult {
+			return bench(t, append([]string{"idle", "--json", "--every=1ms", "--hold", time}, strings.Fields(args)...)...)
+		}, worked)
 		conns, clients := 300, 2
 		if strings.Contains(args, "--conns 50") {
 			conns, clients = 50, 1
@@ -34,7 +36,9 @@ func TestBenchIdle(t *testing.T) {
 
 func TestBenchIdleOfANamedServer(t *testing.T) {
 	s := startEcho(t, "--quiet")
-	r := bench(t, append([]string{"idle", "--conns=100", "--active=100", "--every=1ms", "--hold=100ms"}, against(s)...)...)
+	r := longEnough(func(time string) *benchResult {
+		return bench(t, append([]string{"idle", "--conns=100", "--active=100", "--every=1ms", "--hold", time}, against(s)...)...)
+	}, worked)
 	if r.Conns != 100 || r.Clients != 1 || r.Ops < 1 || r.P50 <= 0 || r.GCPauses != 0 {
 		t.Errorf("%+v", r)
 	}
@@ -80,7 +84,9 @@ func TestBenchIdleFails(t *testing.T) {
 }
 
 func TestBenchPairs(t *testing.T) {
-	r := bench(t, strings.Fields("pairs --json --conns=1000 --active=100 --every=1ms --hold=100ms")...)
+	r := longEnough(func(time string) *benchResult {
+		return bench(t, strings.Fields("pairs --json --conns=1000 --active=100 --every=1ms --hold "+time)...)
+	}, func(r *benchResult) bool { return r.Ops >= 50 && r.DelayP50 > 0 })
 	if r.Conns != 1000 || r.Ops < 50 || r.P50 <= 0 || r.P99 < r.P50 || r.DelayP50 <= 0 || r.DelayMax < r.DelayP99 || r.TickP50 <= 0 || r.TickMax < r.TickP99 || r.GCPauses < 1 || r.GCMillis <= 0 || r.CloseSeconds <= 0 {
 		t.Errorf("%+v", r)
 	}

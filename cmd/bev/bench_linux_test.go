@@ -20,6 +20,9 @@ func bench(t *testing.T, args ...string) *benchResult {
 	return r
 }
 
+// worked says that a load has done something.
+func worked(r *benchResult) bool { return r.Ops > 0 }
+
 // against is how a load is told of a server.
 func against(s *echoProcess) []string {
 	return []string{"--json", "--pid=" + strconv.Itoa(s.cmd.Process.Pid), s.addr}
@@ -28,11 +31,13 @@ func against(s *echoProcess) []string {
 func TestBenchLoads(t *testing.T) {
 	s := startEcho(t, "--quiet")
 	for _, test := range []struct{ name, args string }{
-		{"echo", "echo --conns 3 --size 1000 --pipeline 4 --duration 200ms --warmup 0s"},
-		{"large messages", "echo --conns 2 --size 300000 --duration 200ms --warmup 10ms"},
-		{"rate", "rate --parallel 3 --size 70000 --duration 200ms"},
+		{"echo", "echo --conns 3 --size 1000 --pipeline 4 --warmup 0s"},
+		{"large messages", "echo --conns 2 --size 300000 --warmup 10ms"},
+		{"rate", "rate --parallel 3 --size 70000"},
 	} {
-		r := bench(t, append(strings.Fields(test.args), against(s)...)...)
+		r := longEnough(func(time string) *benchResult {
+			return bench(t, append(strings.Fields(test.args+" --duration "+time), against(s)...)...)
+		}, worked)
 		if r.Ops < 1 || r.P50 <= 0 || r.P99 < r.P50 || r.P999 < r.P99 || r.CPUMicros <= 0 || r.MemoryMiB <= 0 {
 			t.Errorf("%s: %+v", test.name, r)
 		}
@@ -40,7 +45,9 @@ func TestBenchLoads(t *testing.T) {
 	if r := bench(t, append(strings.Fields("half --size 3000000 --wait 1ms"), against(s)...)...); r.Received != 3000000 {
 		t.Errorf("half-close: %d bytes came back, want 3000000", r.Received)
 	}
-	r := bench(t, append(strings.Fields("slow --rate 100000 --offer 5000000 --duration 200ms"), against(s)...)...)
+	r := longEnough(func(time string) *benchResult {
+		return bench(t, append(strings.Fields("slow --rate 100000 --offer 5000000 --duration "+time), against(s)...)...)
+	}, func(r *benchResult) bool { return r.Sent > r.Received })
 	if r.Sent <= r.Received || r.Sent > 10_000_000 {
 		t.Errorf("a slow reader: sent %d, received %d", r.Sent, r.Received)
 	}
@@ -54,8 +61,10 @@ func TestBenchProxy(t *testing.T) {
 		if err := to.Close(); err != nil { // the load listens there
 			t.Fatal(err)
 		}
-		args := append([]string{"proxy", "--backend=" + to.Addr().String(), "--duration=200ms", "--warmup=10ms"}, strings.Fields(args)...)
-		r := bench(t, append(args, against(s)...)...)
+		r := longEnough(func(time string) *benchResult {
+			args := append([]string{"proxy", "--backend=" + to.Addr().String(), "--duration", time, "--warmup=10ms"}, strings.Fields(args)...)
+			return bench(t, append(args, against(s)...)...)
+		}, func(r *benchResult) bool { return r.MBPerSec > 0 })
 		if r.MBPerSec <= 0 || r.CPUPerGB <= 0 && r.CPUMicros <= 0 {
 			t.Errorf("%v: %+v", args, r)
 		}
