@@ -49,7 +49,7 @@ var rules = []rule{
 	{"interop", checkInterop},
 	{"leaks", checkLeaks},
 
-	// text_test.go, pages_test.go, mentions_test.go: pages, and words
+	// text_test.go, pages_test.go, mentions_test.go, flags_test.go: pages, and words
 	{"words", checkWords},
 	{"readme", checkReadme},
 	{"links", checkLinks},
@@ -58,6 +58,7 @@ var rules = []rule{
 	{"paths", checkPaths},
 	{"mentions", checkMentions},
 	{"map", checkMap},
+	{"flags", checkFlags},
 }
 
 // repository loads the repository that this package is part of.
