@@ -10,9 +10,9 @@ import (
 )
 
 // deafen has the kernel drop all that arrives for the peer before TCP sees it:
-// nothing is acknowledged any more, as if the machine were gone. A filter that
-// lets no byte pass does that, without privileges. Source: socket(7),
-// SO_ATTACH_FILTER.
+// nothing is acknowledged any more, as if the machine were gone. Asking for the
+// highest TTL does that, which nobody sends with; a filter that lets no byte
+// pass is a privilege on some kernels. Source: RFC 5082, IP_MINTTL.
 func (p *peer) deafen() {
 	p.t.Helper()
 	rc, err := p.Conn.(syscall.Conn).SyscallConn()
@@ -20,8 +20,7 @@ func (p *peer) deafen() {
 		p.t.Fatal(err)
 	}
 	ctl := rc.Control(func(fd uintptr) {
-		//lint:ignore SA1019 the package that replaces it is not one that the root may need
-		err = syscall.AttachLsf(int(fd), []syscall.SockFilter{*syscall.LsfStmt(syscall.BPF_RET|syscall.BPF_K, 0)})
+		err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, syscall.IP_MINTTL, 255)
 	})
 	if err := errors.Join(ctl, err); err != nil {
 		p.t.Fatalf("the peer goes deaf: %v", err)
