@@ -82,6 +82,7 @@ const (
 	flagRoom                 // the poller watches its socket for room to write
 	flagIPv4                 // peerIP is an IPv4 address, in the form of IPv6
 	flagIPv6                 // peerIP is an IPv6 address
+	flagFiltered             // it is the Conn under a filter
 )
 
 // Reason says why a direction of a [Conn] is at a standstill, one bit each.

@@ -1,6 +1,7 @@
 package bev
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/bevgo/bev/buffer"
@@ -75,8 +76,10 @@ const filterHighMark = 64 << 10
 // the filter does, and its events are passed on. Its read high mark, where none
 // was chosen, becomes 64 KiB. Closing the filter's Conn sends what under still
 // holds, and closes it, unless KeepOpen: then under is given back, without
-// callbacks, reading disabled. Marks hold through the stack: a full Output
-// below stops Out, a full Input above stops the reading below. Loop only.
+// callbacks, reading disabled. A Conn is under one filter at a time; filters are
+// stacked by giving NewFilter the Conn of another. Marks hold through the stack:
+// a full Output below stops Out, a full Input above stops the reading below.
+// Loop only.
 //
 // Libevent: bufferevent_filter_new. Unlike libevent, closing loses no output
 // that was accepted (issue 616).
@@ -85,6 +88,9 @@ func NewFilter(under *Conn, f Filter, o *ConnOptions) (*Conn, error) {
 	l.assertOwner("NewFilter")
 	if !under.alive() {
 		return nil, fmt.Errorf("bev: NewFilter: %w", errConnClosed)
+	}
+	if under.flags&flagFiltered != 0 {
+		return nil, errors.New("bev: NewFilter: this Conn is under a filter already: put the next one over the Conn of that filter")
 	}
 	s, err := settings(o, under.flags&flagPause != 0)
 	if err != nil {
@@ -110,6 +116,7 @@ func NewFilter(under *Conn, f Filter, o *ConnOptions) (*Conn, error) {
 		// Out should go on while the kernel still has something to send.
 		under.setWriteMark(mark{low: m.high / 4, high: m.high})
 	}
+	under.flags |= flagFiltered
 	under.suspend(Reading, ReasonFilter)
 	under.resume(Both, ReasonDisabled)
 	under.inputChanged()

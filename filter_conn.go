@@ -246,6 +246,7 @@ func (f *filterConn) release(abort bool) (err error) {
 		f.loop.guard(func() { err = f.finishOut() })
 	}
 	f.under = nil
+	u.flags &^= flagFiltered
 	u.cb = Callbacks{}
 	switch {
 	case f.flags&flagKeepOpen != 0:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -303,6 +304,25 @@ func TestStacksCloseWithTheirLoop(t *testing.T) {
 			t.Fatal("the top of the stack is open after its Loop was closed")
 		}
 	})
+}
+
+func TestAConnHasOneFilterOverIt(t *testing.T) {
+	r := run(t, nil)
+	under, p := r.adopt(nil, nil)
+	c := r.filter(under, xorFilter(1), &bev.ConnOptions{KeepOpen: true})
+	tr := r.spy(c, everything)
+	r.on(func() {
+		if second, err := bev.NewFilter(under, xorFilter(2), nil); second != nil || err == nil || !strings.Contains(err.Error(), "over the Conn of that filter") {
+			t.Errorf("a second filter over the same Conn: %v, %v", second, err)
+		}
+	})
+	p.send(flip("first", 1))
+	tr.want("read 5") // the first one works on
+	r.on(func() { c.Close() })
+	next := r.spy(r.filter(under, xorFilter(2), nil), everything) // it is free again
+	p.send(flip("second", 2))
+	next.want("read 6")
+	next.wantData("second")
 }
 
 func TestKeepOpenGivesTheConnBelowBack(t *testing.T) {
