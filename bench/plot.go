@@ -19,7 +19,7 @@ const (
 	plotWidth   = 420
 	columnWidth = labelLeft + plotWidth + 90
 	plotTop     = 84
-	ratioMax    = 2.2 // longer bars are cut, and say what they are
+	ratioMax    = 2.2 // longer bars are cut, with a mark, and say what they are
 )
 
 func writeSVG(w io.Writer, r *runner, m *machine) error {
@@ -47,9 +47,9 @@ func writeSVG(w io.Writer, r *runner, m *machine) error {
 <rect width='100%%' height='100%%' fill='#fff'/>
 <text x='12' y='28' style='font-size:20px;font-weight:bold'>Server CPU time for an operation</text>
 <text x='12' y='47'>As a multiple of the reference in the same round (dashed line): a bare epoll loop in C; for proxies io.Copy or nginx. Less is better.</text>
-<text x='12' y='63'>Median of %s rounds; thin line: least to most; pale: limits without buffers or bounds. %s; commit %.12s; %s.</text>
+<text x='12' y='63'>Median of %s rounds; thin line: least to most; // is cut off at %v; pale: limits without buffers or bounds. %s; commit %.12s; %s.</text>
 %s</svg>
-`, 2*columnWidth, lowest, r.reached(), html.EscapeString(m.processor), commit, m.when.Format("2006-01-02"), body.String())
+`, 2*columnWidth, lowest, r.reached(), ratioMax, html.EscapeString(m.processor), commit, m.when.Format("2006-01-02"), body.String())
 	return err
 }
 
@@ -91,5 +91,17 @@ func bar(body *strings.Builder, w, ref *row, x, y int) {
 	left, middle := float64(x+labelLeft), y+barHeight/2
 	fmt.Fprintf(body, "<rect x='%.1f' y='%d' width='%.1f' height='%d' rx='1.5' class='%s'/>", left, y, length(v), barHeight, class)
 	fmt.Fprintf(body, "<line x1='%.1f' x2='%.1f' y1='%d' y2='%d' stroke='#333'/>", left+length(least), left+length(most), middle, middle)
-	fmt.Fprintf(body, "<text x='%.1f' y='%d'>%.2f</text>\n", left+max(length(v), length(most))+5, y+barHeight-3, v)
+	end := left + max(length(v), length(most))
+	if most > ratioMax {
+		cut(body, end-12, y)
+	}
+	fmt.Fprintf(body, "<text x='%.1f' y='%d'>%.2f</text>\n", end+5, y+barHeight-3, v)
+}
+
+// cut marks what goes on beyond the picture: two slanting gaps, from x on.
+func cut(body *strings.Builder, x float64, y int) {
+	for range 2 {
+		fmt.Fprintf(body, "<line x1='%.1f' x2='%.1f' y1='%d' y2='%d' stroke='#fff' stroke-width='2.5'/>", x, x+4, y+barHeight+1, y-1)
+		x += 5
+	}
 }
