@@ -10,7 +10,8 @@
 //
 // The figure that leads is the server's CPU time for an operation, as a ratio
 // to the reference in the same round: on a shared machine times drift, ratios
-// within a round hardly do.
+// within a round hardly do. What matters most (targets, losses, all ratios) is
+// printed at the end as well.
 //
 // It needs gcc, strace and Debian's libevent-dev, haproxy, nginx and
 // libnginx-mod-stream; what is missing shows as failed, gcc and libevent
@@ -127,6 +128,7 @@ func measureAll(ctx context.Context, o *options) (err error) {
 			return err
 		}
 	}
-	r.say("done in %v: %s", time.Since(o.start).Round(time.Second), filepath.Join(o.out, "RESULTS.md"))
+	writeSummary(os.Stdout, r)
+	r.say("done in %v: all of it is in %s", time.Since(o.start).Round(time.Second), filepath.Join(o.out, "RESULTS.md"))
 	return nil
 }

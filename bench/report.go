@@ -106,14 +106,19 @@ loop has a core to itself (LoopOptions.OwnCore).
 ![CPU time of an operation](results/grid.svg)
 
 `)
-	writeTargets(w, r)
-	writeLosses(w, r)
-	writeMatrix(w, r)
+	writeSummary(w, r)
 	writeCalls(w, r)
 	for _, rows := range r.cells {
 		writeCell(w, rows)
 	}
 	return writeRest(w, r.o.out)
+}
+
+// writeSummary is what matters most.
+func writeSummary(w io.Writer, r *runner) {
+	writeTargets(w, r)
+	writeLosses(w, r)
+	writeMatrix(w, r)
 }
 
 // writeMatrix is all ratios on one page.

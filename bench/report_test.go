@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -92,6 +93,40 @@ func TestLossesAreThoseOfMostRounds(t *testing.T) {
 		writeLosses(&text, sample(test.bev, test.peer))
 		if !strings.Contains(text.String(), test.want) {
 			t.Errorf("bev %v, gnet %v: no %q in\n%s", test.bev, test.peer, test.want, &text)
+		}
+	}
+}
+
+// The latency counts in every cell that has one, whatever leads there.
+func TestLossesInLatency(t *testing.T) {
+	for _, c := range grid {
+		r := sample([]float64{9}, []float64{10})
+		*r.cells[0][0].cell = c
+		find(r.cells[0], ours).rounds[0][p99.key] = 150
+		var text strings.Builder
+		writeLosses(&text, r)
+		if told := strings.Contains(text.String(), "gnet has 100, bev 150 (p99 µs)"); told != slices.Contains(c.also, p99) {
+			t.Errorf("%s: told %t:\n%s", c.name, told, &text)
+		}
+	}
+}
+
+// Bars that are too long for the picture say so.
+func TestPictureMarksWhatIsCut(t *testing.T) {
+	for _, test := range []struct {
+		peer []float64
+		cuts int
+	}{
+		{[]float64{21, 21}, 0}, // 2.1 times the reference
+		{[]float64{23, 23}, 2}, // the bar is cut
+		{[]float64{11, 30}, 2}, // the line from the least to the most is
+	} {
+		var picture strings.Builder
+		if err := writeSVG(&picture, sample([]float64{11, 11}, test.peer), &machine{}); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(picture.String(), "stroke='#fff'"); n != test.cuts {
+			t.Errorf("gnet %v: %d marks, want %d", test.peer, n, test.cuts)
 		}
 	}
 }
