@@ -50,6 +50,9 @@ race: ## The same under the race detector. Needs gcc.
 invariants: ## The same with every invariant checked at every step.
 	$(GO) test -tags invariants work
 
+narrow: ## The same with words of 32 bits, but for the bench. Needs Linux on amd64, which runs such programs.
+	GOARCH=386 $(GO) test $$($(GO) list work | grep -v '/bev/bench')
+
 interop: ## Tests against other programs. Needs Debian's packages listed in .ci/run.
 	$(GO) test -tags interop -run '^TestInterop' -count=1 work
 
@@ -86,4 +89,4 @@ cover: ## Coverage of the root module; leaves coverage.out for go tool cover -ht
 ci: ## All that CI runs, in its order. Installs Debian packages that are missing.
 	.ci/run
 
-.PHONY: help build fmt fmt-check vet lint tidy tidy-check generate test race invariants interop conformance standalone cross fuzz bench bench-full microbench bench-buffer attacks cover ci
+.PHONY: help build fmt fmt-check vet lint tidy tidy-check generate test race invariants narrow interop conformance standalone cross fuzz bench bench-full microbench bench-buffer attacks cover ci
