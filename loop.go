@@ -280,25 +280,28 @@ func (l *Loop) wake() {
 //
 // Libevent: event_base_free.
 func (l *Loop) Close() error {
+	l.awaitRun(l.close())
+	return nil
+}
+
+// close has the Run that goes on close the Loop, and returns what is closed when
+// it has ended. Where none goes on, it closes the Loop itself.
+func (l *Loop) close() (done chan struct{}) {
 	l.mu.Lock()
+	running, done := l.running, l.done
 	if l.closed {
-		done := l.done
 		l.mu.Unlock()
-		l.awaitRun(done)
-		return nil
+		return done
 	}
 	l.closed = true
 	l.away.Store(true)
 	l.waiting.Add(1)
-	running, done := l.running, l.done
 	l.mu.Unlock()
 	l.wake()
-	if running {
-		l.awaitRun(done)
-		return nil
+	if !running {
+		l.release()
 	}
-	l.release()
-	return nil
+	return done
 }
 
 // awaitRun waits for a Run to end, unless it is the one we are called from.

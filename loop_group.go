@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -76,13 +77,21 @@ func (g *LoopGroup) Stop() {
 	}
 }
 
-// Close closes all Loops, each as [Loop.Close] does. Safe from any goroutine.
+// Close closes all Loops, each as [Loop.Close] does, and waits until they are
+// closed. From a callback on one of them it waits for none. Safe from any
+// goroutine.
 func (g *LoopGroup) Close() error {
-	var errs []error
+	inside := slices.ContainsFunc(g.loops, (*Loop).onLoop)
+	var runs []chan struct{}
 	for _, l := range g.loops {
-		errs = append(errs, l.Close())
+		runs = append(runs, l.close())
 	}
-	return errors.Join(errs...)
+	for i, l := range g.loops {
+		if !inside {
+			l.awaitRun(runs[i])
+		}
+	}
+	return nil
 }
 
 // Loops returns the Loops. The slice is a copy. Safe from any goroutine.

@@ -61,15 +61,44 @@ const (
 )
 
 func (l *Loop) run(ctx context.Context, m runMode) error {
-	if err := l.begin(); err != nil {
+	run, err := l.begin()
+	if err != nil {
 		return err
 	}
-	run := l.done
 	cancel := context.AfterFunc(ctx, func() { l.cancel(run, context.Cause(ctx)) })
+	err = l.runBegun(m)
+	cancel()
+	return err
+}
+
+// begin claims the Loop for one Run, and returns what is closed when that has
+// ended. Somebody has to end it.
+func (l *Loop) begin() (run chan struct{}, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return nil, errLoopClosed
+	case l.running:
+		return nil, ErrRunning
+	}
+	l.running = true
+	l.away.Store(false)
+	l.done = make(chan struct{})
+	l.forgetBreak()
+	l.asked.stop, l.asked.brk = l.stop, false
+	return l.done, nil
+}
+
+// runBegun is what follows begin, to the end.
+func (l *Loop) runBegun(m runMode) error {
 	err := error(ErrGoexit) // what is left when the goroutine never assigns
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
+		// The end is of this goroutine, too: what is closed there may call the
+		// user's functions, which have to find themselves on the loop.
+		defer func() { err = l.end(err) }()
 		l.entry.Store(goid.Entry())
 		l.gid.Store(goid.Current())
 		l.now = max(l.now, l.elapsed())
@@ -80,31 +109,11 @@ func (l *Loop) run(ctx context.Context, m runMode) error {
 		err = l.ticks(m)
 	}()
 	<-finished
-	cancel()
-	return l.end(err)
-}
-
-// begin claims the Loop for one Run.
-func (l *Loop) begin() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case l.closed:
-		return errLoopClosed
-	case l.running:
-		return ErrRunning
-	}
-	l.running = true
-	l.away.Store(false)
-	l.done = make(chan struct{})
-	l.forgetBreak()
-	l.asked.stop, l.asked.brk = l.stop, false
-	return nil
+	return err
 }
 
 // end gives the Loop back, and releases it where Close asked for that.
 func (l *Loop) end(err error) error {
-	l.gid.Store(0)
 	l.away.Store(true)
 	l.ticking = false
 	l.special &^= specialMode
@@ -116,13 +125,17 @@ func (l *Loop) end(err error) error {
 		l.work.dirty.settle()
 	}
 	l.mu.Lock()
+	closed := l.closed
+	if !closed {
+		l.gid.Store(0) // before another Run begins
+	}
 	l.running = false
 	l.forgetCause()
-	closed := l.closed
 	done := l.done
 	l.mu.Unlock()
 	if closed {
 		l.release()
+		l.gid.Store(0)
 		if err == nil {
 			err = errLoopClosed
 		}
