@@ -86,6 +86,7 @@ type Loop struct {
 	cause   error                    // why the context of the current Run has ended, nil while it has not
 	closed  bool
 	running bool
+	last    LoopStats      // when the last Run or release ended
 	done    chan struct{}  // closed when the current Run has ended
 	gid     atomic.Uint64  // goroutine of the current Run, 0 when none
 	entry   atomic.Uintptr // goid.Entry of that goroutine
@@ -152,6 +153,7 @@ func NewLoop(o *LoopOptions) (*Loop, error) {
 		l.special |= specialAgenda
 	}
 	l.budget = newMemBudget(l, l.opts.MemoryBudget)
+	l.last = l.Stats()
 	return l, nil
 }
 
@@ -330,6 +332,10 @@ func (l *Loop) release() {
 	if err := l.poller.Close(); err != nil {
 		l.logger().Error("bev: closing the poller", "err", err)
 	}
+	last := l.Stats()
+	l.mu.Lock()
+	l.last = last
+	l.mu.Unlock()
 }
 
 // closeSources closes everything that holds a token.

@@ -114,7 +114,8 @@ func (t *turns) next(n int) int { return int((t.dealt.Add(1) - 1) % uint64(n)) }
 // Stats adds up the statistics of the Loops; the sum of their high-water marks
 // is a bound, since they need not have been at the same time. It waits until
 // each has answered in its turn, so two callbacks on different Loops of the group must not call
-// it: they could wait for each other. Safe from any goroutine.
+// it: they could wait for each other. While no Run goes on, it tells what there
+// was when the last one ended. Safe from any goroutine.
 func (g *LoopGroup) Stats() LoopStats {
 	var sum LoopStats
 	for _, l := range g.loops {

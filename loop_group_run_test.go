@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/bevgo/bev"
 	"github.com/bevgo/bev/buffer"
@@ -22,6 +23,14 @@ func (k *crew) start(ctx context.Context) {
 func (k *crew) wait() error {
 	k.t.Helper()
 	return await(k.t, k.ended, "LoopGroup.Run to return")
+}
+
+// alive says that each Loop runs what is posted to it.
+func (k *crew) alive() {
+	k.t.Helper()
+	for _, r := range k.rigs {
+		r.on(func() {})
+	}
 }
 
 // together keeps all loops busy until each of them is, then has each go on with
@@ -85,5 +94,58 @@ func TestLoopThatClosesMayBeCalledFromRelease(t *testing.T) {
 			k.wait()
 			await(t, released, "what was in Output to be released")
 		})
+	}
+}
+
+// Figures may be asked for at any time, also when a Run begins or ends, and by
+// others than those who set a Loop up.
+func TestGroupStatsAtAnyTime(t *testing.T) {
+	k := newCrew(t, 2, nil)
+	for range 100 {
+		k.start(t.Context())
+		asked := make(chan struct{})
+		go func() {
+			defer close(asked)
+			for range 50 {
+				k.g.Stats()
+			}
+		}()
+		for range 10 {
+			k.g.Stats()
+		}
+		k.g.Stop()
+		k.wait()
+		for _, r := range k.rigs {
+			r.l.AfterFunc(time.Hour, func() {}).Stop() // it is ours now
+		}
+		await(t, asked, "the others to have asked")
+	}
+}
+
+// While no Run goes on, there is what the last one has left.
+func TestGroupStatsBetweenRuns(t *testing.T) {
+	k := newCrew(t, 2, nil)
+	if s := k.g.Stats(); s.Backend == "" || s.Ticks != 0 {
+		t.Errorf("before the first Run: %+v", s)
+	}
+	for _, r := range k.rigs {
+		r.l.AfterFunc(time.Hour, func() {})
+	}
+	k.start(t.Context())
+	k.alive()
+	k.g.Stop()
+	k.wait()
+	if s := k.g.Stats(); s.Timers != 2 || s.Ticks == 0 {
+		t.Errorf("after a Run with two timers: %+v", s)
+	}
+	k.start(t.Context())
+	k.alive()
+	if s := k.g.Stats(); s.Timers != 2 {
+		t.Errorf("in a Run with two timers: %+v", s)
+	}
+	k.g.Close()
+	k.wait()
+	if s := k.g.Stats(); s.Sources != 0 || s.Ticks == 0 {
+		t.Errorf("of a group that is closed: %+v", s)
 	}
 }

@@ -124,6 +124,7 @@ func (l *Loop) end(err error) error {
 		l.work.deferred.settle()
 		l.work.dirty.settle()
 	}
+	last := l.Stats()
 	l.mu.Lock()
 	closed := l.closed
 	if !closed {
@@ -131,6 +132,7 @@ func (l *Loop) end(err error) error {
 	}
 	l.running = false
 	l.forgetCause()
+	l.last = last
 	done := l.done
 	l.mu.Unlock()
 	if closed {

@@ -60,28 +60,32 @@ func (l *Loop) ResetMax() {
 	l.stats.MaxActive = 0
 }
 
-// snapshot is Stats for other goroutines: the loop is asked in its turn, unless
-// it is not running.
+// snapshot is Stats for other goroutines: the loop is asked in its turn. While
+// no Run goes on, the Loop belongs to whoever sets it up, and the figures are
+// those of the end of the last one: what is said of it under mu is all that may
+// be looked at.
 func (l *Loop) snapshot() LoopStats {
 	if l.onLoop() {
 		return l.Stats()
 	}
-	l.mu.Lock()
-	running, done := l.running, l.done
-	l.mu.Unlock()
-	if running {
-		answer := make(chan LoopStats, 1)
-		if l.Post(func() { answer <- l.Stats() }) == nil {
-			select {
-			case s := <-answer:
-				return s
-			case <-done:
-			}
-		} else {
-			<-done // it is closing
+	answer := make(chan LoopStats, 1)
+	asked := false
+	for {
+		l.mu.Lock()
+		running, done, last := l.running, l.done, l.last
+		l.mu.Unlock()
+		if !running {
+			return last
+		}
+		if !asked {
+			asked = l.Post(func() { answer <- l.Stats() }) == nil
+		}
+		select {
+		case s := <-answer:
+			return s
+		case <-done: // perhaps to be run again
 		}
 	}
-	return l.Stats()
 }
 
 // add makes s the sum of s and o.
