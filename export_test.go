@@ -61,3 +61,10 @@ func SkipTurns(g *LoopGroup, ln *Listener, n uint64) {
 		t.dealt.Add(n)
 	}
 }
+
+// Running reports whether a Run goes on. Safe from any goroutine.
+func (l *Loop) Running() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.running
+}

@@ -152,12 +152,16 @@ func (l *Loop) Shutdown(ctx context.Context) error {
 }
 
 // Shutdown is Loop.Shutdown of all Loops at the same time, with what they cut
-// off added up. Safe from any goroutine.
+// off added up. Run returns net.ErrClosed when the last of them is closed. Safe
+// from any goroutine.
 func (g *LoopGroup) Shutdown(ctx context.Context) error {
+	for _, l := range g.loops {
+		l.mustNotShutdown("LoopGroup.Shutdown")
+	}
+	g.draining.Store(true)
 	errs := make([]error, len(g.loops))
 	var wg sync.WaitGroup
 	for i, l := range g.loops {
-		l.mustNotShutdown("LoopGroup.Shutdown")
 		wg.Go(func() { errs[i] = l.Shutdown(ctx) })
 	}
 	wg.Wait()

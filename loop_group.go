@@ -1,7 +1,6 @@
 package bev
 
 import (
-	"context"
 	"errors"
 	"runtime"
 	"slices"
@@ -22,8 +21,11 @@ type LoopGroup struct {
 
 	hungry atomic.Bool // len(starving) > 0
 
-	mu       sync.Mutex  // guards the field below
+	draining atomic.Bool // Shutdown was called
+
+	mu       sync.Mutex  // guards the fields below; taken before any Loop.mu
 	starving []*acceptor // those who wait for a descriptor, or for any Loop's place below MaxConns
+	run      *groupRun   // the one that goes on, nil: none does
 }
 
 // NewLoopGroup makes n Loops with the same options; 0 or less means as many as
@@ -45,36 +47,6 @@ func NewLoopGroup(n int, o *LoopOptions) (*LoopGroup, error) {
 	}
 	shareBudget(g.loops)
 	return g, nil
-}
-
-// Run runs all Loops until Stop (it then returns nil), until ctx ends (its
-// cause), or until one Loop fails: then the others are stopped, and the errors
-// of all that failed are joined. It may be called again after it returned.
-// Safe from any goroutine, one at a time.
-func (g *LoopGroup) Run(ctx context.Context) error {
-	errs := make([]error, len(g.loops))
-	var wg sync.WaitGroup
-	for i, l := range g.loops {
-		wg.Go(func() {
-			errs[i] = l.Run(ctx)
-			if errs[i] != nil && ctx.Err() == nil {
-				g.Stop() // the others must not serve half of what was asked for
-			}
-		})
-	}
-	wg.Wait()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return errors.Join(errs...)
-}
-
-// Stop makes Run return nil after the current tick of each Loop. Safe from any
-// goroutine.
-func (g *LoopGroup) Stop() {
-	for _, l := range g.loops {
-		l.Stop()
-	}
 }
 
 // Close closes all Loops, each as [Loop.Close] does, and waits until they are

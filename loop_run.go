@@ -276,7 +276,8 @@ func (l *Loop) forgetCause() {
 }
 
 // Stop makes Run return nil after the current tick. When no Run is going on,
-// the next one returns at once: a Stop is never lost. Safe from any goroutine.
+// the next one returns at once: a Stop is never lost. On a Loop of a LoopGroup
+// it ends the group's Run, see there. Safe from any goroutine.
 //
 // Libevent: event_base_loopexit.
 func (l *Loop) Stop() {
@@ -340,7 +341,8 @@ func (l *Loop) Continue() {
 
 // StopAsked reports whether Stop was called during the Run that is going on or,
 // between two, since the last one began: also by the timer of StopAfter, and
-// also where something else ended it. Safe from any goroutine.
+// also where something else ended it. During the Run of a LoopGroup, its Stop
+// counts. Safe from any goroutine.
 //
 // Libevent: event_base_got_exit.
 func (l *Loop) StopAsked() bool {
@@ -359,8 +361,9 @@ func (l *Loop) BreakAsked() bool {
 	return l.asked.brk
 }
 
-// cancel ends a Run whose context has ended. It may come late, when Run has
-// returned for another reason, and must not end the next one.
+// cancel ends a Run whose context has ended, or the Run of a LoopGroup of which
+// it is part. It may come late, when Run has returned for another reason, and
+// must not end the next one.
 func (l *Loop) cancel(run chan struct{}, cause error) {
 	l.mu.Lock()
 	if l.running && l.done == run && l.cause == nil {
@@ -369,4 +372,24 @@ func (l *Loop) cancel(run chan struct{}, cause error) {
 	}
 	l.mu.Unlock()
 	l.wake()
+}
+
+// noteStop has StopAsked tell that all Loops of a group were stopped.
+func (l *Loop) noteStop(run chan struct{}) {
+	l.mu.Lock()
+	if l.done == run {
+		l.asked.stop = true
+	}
+	l.mu.Unlock()
+}
+
+// settleStop takes back a Stop that came when run was over, and the Run of the
+// LoopGroup was not: it wanted that one to end.
+func (l *Loop) settleStop(run chan struct{}) {
+	l.mu.Lock()
+	if l.stop && !l.running && l.done == run {
+		l.stop = false
+		l.waiting.Add(-1)
+	}
+	l.mu.Unlock()
 }
