@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/bevgo/bev"
+	"github.com/bevgo/bev/buffer"
 	"github.com/bevgo/bev/internal/leak"
 	"github.com/bevgo/bev/internal/sys"
 )
@@ -77,6 +78,41 @@ func TestCloseInsideEachCallback(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Close empties Input, which is no mistake of a loop over it, nor of a parser of it.
+func TestCloseWhileInputIsLookedAt(t *testing.T) {
+	for name, look := range map[string]func(c *bev.Conn){
+		"Lines": func(c *bev.Conn) {
+			for range c.Input().Lines(buffer.LF) {
+				c.Close()
+			}
+		},
+		"Lines, break": func(c *bev.Conn) {
+			for range c.Input().Lines(buffer.LF) {
+				c.Close()
+				break
+			}
+		},
+		"Extents": func(c *bev.Conn) {
+			for range c.Input().Extents() {
+				c.Close()
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := run(t, nil)
+			c, _ := r.accept(nil, nil)
+			r.on(func() {
+				c.Input().AppendString("one\ntwo\n")
+				c.Input().AppendOwned([]byte("three\n"), nil)
+				look(c)
+				if !c.Closed() || c.Input().Len() != 0 {
+					t.Errorf("Close did not close: %d bytes in Input", c.Input().Len())
+				}
+			})
+		})
 	}
 }
 

@@ -57,9 +57,9 @@
 //
 // What can go wrong by the data returns an error: [ErrNeedMore], [ErrLineTooLong], what an io.Reader or io.ReaderAt
 // returned. What can go wrong by the program panics with a text that begins with "buffer: " and says what to do: a
-// negative count, Commit of more than was reserved, reading into a Scratch that is lent. Moving a Buffer into itself
-// is a no-op that returns 0. A frozen end ([Buffer.Freeze]) is [ErrFrozen]: methods that return an error return it, the
-// others panic with it.
+// negative count, Commit of more than was reserved, reading into a Scratch that is lent, a [View] whose Buffer changed,
+// a loop over a Buffer whose body adds to it. Moving a Buffer into itself is a no-op that returns 0. A frozen end
+// ([Buffer.Freeze]) is [ErrFrozen]: methods that return an error return it, the others panic with it.
 //
 // # Coming from libevent
 //

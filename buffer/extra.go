@@ -11,8 +11,11 @@ type extra struct {
 	// What the last call left behind, forgotten by the next one that changes the Buffer.
 	unread   bool // UnreadByte may put last back
 	last     byte
-	reserved int // bytes that Commit may commit
-	inRoom   int // of these, the first in the room of the last segment; the others in spare
+	reserved int  // bytes that Commit may commit
+	inRoom   int  // of these, the first in the room of the last segment; the others in spare
+	stamped  bool // a stamp was taken, which holds until then
+
+	changes uint64 // counts them, from stamp to stamp; never starts anew
 
 	spare   *segment // empty segments that the next bytes go to, in order: Reserve, Grow
 	grown   bool     // spare was asked for by Grow: use it for however few bytes
@@ -52,7 +55,7 @@ func (b *Buffer) own() *extra {
 // keeps it: getting and giving would cost more than all else that a Reserve does.
 func (b *Buffer) disown() {
 	e := b.ext
-	if e == nil || e.static || e.unread || e.reserved != 0 || e.spare != nil || e.maxRead != 0 ||
+	if e == nil || e.static || e.unread || e.reserved != 0 || e.stamped || e.spare != nil || e.maxRead != 0 ||
 		e.callbacks != nil || e.schedule != nil || e.pending {
 		return
 	}
@@ -91,7 +94,8 @@ func (e *extra) use(end frozen) {
 // touch forgets what only the next call could have used.
 func (e *extra) touch() {
 	if !e.static {
-		e.unread, e.reserved = false, 0
+		e.unread, e.reserved, e.stamped = false, 0, false
+		e.changes++
 	}
 }
 
@@ -107,15 +111,17 @@ func (e *extra) takeSpare() *segment {
 	return s
 }
 
-// dropSpare gives back the memory that was reserved and not committed.
+// dropSpare gives back the memory that was reserved and not committed, and the extra if that was all.
 func (b *Buffer) dropSpare() {
 	e := b.ext
-	if e == nil || e.spare == nil && e.reserved == 0 {
+	if e == nil || e.static {
 		return
 	}
 	s := e.spare
 	e.spare, e.reserved, e.grown = nil, 0, false
-	dropList(s, nil, b)
+	if s != nil {
+		dropList(s, nil, b)
+	}
 	b.disown()
 }
 
@@ -133,7 +139,8 @@ func (e *extra) check(b *Buffer) {
 	if e.reserved > room {
 		b.bug("%d bytes reserved, room for %d", e.reserved, room)
 	}
-	if e.static && (e != &frozenOnly[e.frozen] || e.unread || e.reserved != 0 || e.spare != nil || e.callbacks != nil) {
+	if e.static && (e != &frozenOnly[e.frozen] || e.unread || e.reserved != 0 || e.stamped || e.spare != nil ||
+		e.callbacks != nil) {
 		b.bug("shared state was written to")
 	}
 }

@@ -207,8 +207,13 @@ func (b *Buffer) AsLine(eol EOL, limit int) (line []byte, size int, err error) {
 }
 
 // Lines returns an iterator that removes complete lines from the front, one after the other, and yields each without
-// its ending. A line is read only and valid in the loop's body, which must not modify b otherwise; it is removed when
-// the body is left, by break too. What has no ending yet stays in b.
+// its ending. A line is read only and valid in the loop's body; it is removed when the body is left, by break too. What
+// has no ending yet stays in b.
+//
+// The body may remove the line, with its ending, itself, and more: what follows it, or all, as closing its connection
+// does. The loop goes on with what comes first then. If the body modifies b otherwise the loop panics. It looks at Len
+// and at where the first byte lies: only builds with -race or with the tag invariants find a body that removes bytes
+// and puts as many others in their place.
 //
 // Libevent: evbuffer_readln in a loop.
 func (b *Buffer) Lines(eol EOL) iter.Seq[[]byte] {
@@ -218,8 +223,16 @@ func (b *Buffer) Lines(eol EOL) iter.Seq[[]byte] {
 			if err != nil {
 				return
 			}
+			n, first := b.n, b.head
+			from := first.r
+			was := b.snapshot(size)
 			more := yield(line)
-			b.Drain(size)
+			if b.n == n && b.head == first && first.r == from {
+				b.mustStartWith(was)
+				b.Drain(size)
+			} else {
+				b.mustHaveLost(size, n)
+			}
 			if !more {
 				return
 			}

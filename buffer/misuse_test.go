@@ -1,9 +1,11 @@
 package buffer_test
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/bevgo/bev/buffer"
+	"github.com/bevgo/bev/internal/invariants"
 )
 
 // Wrong counts panic with a text that says so, and change nothing.
@@ -163,5 +165,149 @@ func TestLentSlicesHaveNoCapacity(t *testing.T) {
 		if cap(p) != len(p) {
 			t.Errorf("%s: length %d, capacity %d", name, len(p), cap(p))
 		}
+	}
+}
+
+// pieces returns a Buffer of five extents, or lines, with numbers from 0 to 4.
+func pieces(owner *buffer.Owner) *buffer.Buffer {
+	var b buffer.Buffer
+	b.SetOwner(owner)
+	for i := range 5 {
+		b.AppendOwned([]byte{'l', 'i', 'n', 'e', byte('0' + i), '\n'}, nil)
+	}
+	return &b
+}
+
+// A body of Extents may remove what it was given, at once or by and by, and what follows it.
+func TestExtentsGoOnBehindWhatTheBodyRemoved(t *testing.T) {
+	for name, c := range map[string]struct {
+		body func(b *buffer.Buffer, p []byte) bool
+		saw  string
+		left string
+	}{
+		"nothing": {func(b *buffer.Buffer, p []byte) bool { return true }, "01234", "line0\nline1\nline2\nline3\nline4\n"},
+		"each":    {func(b *buffer.Buffer, p []byte) bool { b.Drain(len(p)); return true }, "01234", ""},
+		"two at once": {func(b *buffer.Buffer, p []byte) bool {
+			if p[4]%2 == 1 {
+				b.Drain(2 * len(p))
+			}
+			return true
+		}, "01234", "line4\n"},
+		"two, seeing one":      {func(b *buffer.Buffer, p []byte) bool { b.Drain(12); return true }, "024", ""},
+		"and half of the next": {func(b *buffer.Buffer, p []byte) bool { b.Drain(len(p) + 1); return true }, "01234", ""},
+		"all":                  {func(b *buffer.Buffer, p []byte) bool { b.Reset(); return true }, "0", ""},
+		"and break":            {func(b *buffer.Buffer, p []byte) bool { b.Drain(len(p)); return false }, "0", "line1\nline2\nline3\nline4\n"},
+		"a bit and break":      {func(b *buffer.Buffer, p []byte) bool { b.Drain(3); return false }, "0", "e0\nline1\nline2\nline3\nline4\n"},
+		"more than came": {func(b *buffer.Buffer, p []byte) bool {
+			b.Drain(len(p))
+			if p[4] == '0' {
+				b.Drain(6)
+				appendFile(b, []byte("file5\n"))
+			}
+			return true
+		}, "02345", ""},
+	} {
+		for _, owner := range []*buffer.Owner{nil, buffer.NewPool(1 << 20).Owner()} {
+			t.Run(name, func(t *testing.T) {
+				b, saw := pieces(owner), ""
+				for p := range b.Extents() {
+					saw += string(p[len(p)-2])
+					if !c.body(b, p) {
+						break
+					}
+				}
+				if saw != c.saw {
+					t.Errorf("saw %s, want %s", saw, c.saw)
+				}
+				wantString(t, b, c.left)
+			})
+		}
+	}
+}
+
+// The same for Lines, which removes what the body has not.
+func TestLinesGoOnBehindWhatTheBodyRemoved(t *testing.T) {
+	for name, c := range map[string]struct {
+		body func(b *buffer.Buffer, line []byte) bool
+		saw  string
+		left string
+	}{
+		"nothing":           {func(b *buffer.Buffer, line []byte) bool { return true }, "01234", "half"},
+		"it":                {func(b *buffer.Buffer, line []byte) bool { b.Drain(6); return true }, "01234", "half"},
+		"it and break":      {func(b *buffer.Buffer, line []byte) bool { b.Drain(6); return false }, "0", "line1\nline2\nline3\nline4\nhalf"},
+		"by ReadLine":       {func(b *buffer.Buffer, line []byte) bool { b.ReadLine(nil, buffer.LF, -1); return true }, "01234", "half"},
+		"and the next":      {func(b *buffer.Buffer, line []byte) bool { b.Drain(12); return true }, "024", ""},
+		"all":               {func(b *buffer.Buffer, line []byte) bool { b.Reset(); return true }, "0", ""},
+		"all and break":     {func(b *buffer.Buffer, line []byte) bool { new(buffer.Buffer).MoveAll(b); return false }, "0", ""},
+		"it and half of it": {func(b *buffer.Buffer, line []byte) bool { b.Drain(9); return true }, "0134", ""},
+		"nothing, looking":  {func(b *buffer.Buffer, line []byte) bool { b.View(-1); b.Drain(0); return true }, "01234", "half"},
+	} {
+		for _, owner := range []*buffer.Owner{nil, buffer.NewPool(1 << 20).Owner()} {
+			t.Run(name, func(t *testing.T) {
+				b, saw := pieces(owner), ""
+				b.AppendString("half")
+				for line := range b.Lines(buffer.LF) {
+					saw += string(line[len(line)-1:])
+					if !c.body(b, line) {
+						break
+					}
+				}
+				if saw != c.saw {
+					t.Errorf("saw %s, want %s", saw, c.saw)
+				}
+				wantString(t, b, c.left)
+			})
+		}
+	}
+}
+
+// Any other change in the body of a loop would have it skip bytes, or lose them.
+func TestModifyingInALoop(t *testing.T) {
+	const text = "buffer: b was modified in the body of a loop over it; there it may only lose what was yielded"
+	for name, change := range map[string]func(b *buffer.Buffer){
+		"Append":         func(b *buffer.Buffer) { b.AppendString("x") },
+		"Drain a bit":    func(b *buffer.Buffer) { b.Drain(1) },
+		"Prepend":        func(b *buffer.Buffer) { b.Prepend([]byte("x")) },
+		"Drain, Append":  func(b *buffer.Buffer) { b.Drain(6); b.AppendString("again\n") },
+		"Drain, Prepend": func(b *buffer.Buffer) { b.Drain(6); b.Prepend([]byte("again\n")) },
+		"PullUp":         func(b *buffer.Buffer) { b.PullUp(-1) },
+		"Reset, Append":  func(b *buffer.Buffer) { b.Reset(); b.Append(bytes.Repeat([]byte("again\n"), 5)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := pieces(nil)
+			wantPanic(t, text, func() {
+				for range b.Extents() {
+					change(b)
+				}
+			})
+			b = pieces(nil)
+			wantPanic(t, text, func() {
+				for range b.Lines(buffer.LF) {
+					change(b)
+				}
+			})
+		})
+	}
+}
+
+// What Lines cannot see from without it finds in builds that look at the bytes.
+func TestExchangingBytesInLines(t *testing.T) {
+	if !invariants.Enabled {
+		t.Skip("only with -race or -tags invariants")
+	}
+	for name, change := range map[string]func(b *buffer.Buffer){
+		"Drain, Prepend": func(b *buffer.Buffer) { b.Drain(6); b.Prepend([]byte("again\n")) },
+		"Reset, Append":  func(b *buffer.Buffer) { b.Reset(); b.AppendString("again\nagain\n") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b buffer.Buffer
+			b.SetOwner(buffer.NewPool(1 << 20).Owner())
+			b.AppendString("line0\nline1\n")
+			wantPanic(t, "buffer: b was modified in the body of a loop", func() {
+				for range b.Lines(buffer.LF) {
+					change(&b)
+				}
+			})
+		})
 	}
 }

@@ -101,17 +101,27 @@ func (b *Buffer) NumExtents(n int) int {
 	return count
 }
 
-// Extents returns an iterator over the extents of b, each read only and valid until the next call that modifies b,
-// which the loop's body may make only before it breaks. File ranges are loaded first; it yields nothing if that fails
-// (see [Buffer.Load]).
+// Extents returns an iterator over the extents of b, each read only and valid until the next call that modifies b. File
+// ranges are loaded first; it yields nothing if that fails (see [Buffer.Load]).
+//
+// The body may remove all that was yielded so far, and more: the loop goes on with what comes first then. Modified
+// otherwise, b makes the loop panic, unless the body breaks it.
 //
 // Libevent: evbuffer_peek.
 func (b *Buffer) Extents() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		if b.Load(-1) != nil {
-			return
-		}
-		for s := b.head; s != nil && yield(s.bytes()); s = s.next {
+		for b.n > 0 && b.Load(-1) == nil {
+			n, before, given := b.n, b.stamp(), 0
+			for s := b.head; before.holds(b); s = s.next {
+				if s == nil {
+					return
+				}
+				given += s.len()
+				if !yield(s.bytes()) {
+					return
+				}
+			}
+			b.mustHaveLost(given, n)
 		}
 	}
 }

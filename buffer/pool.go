@@ -184,6 +184,6 @@ func (p *Pool) extra() *extra {
 
 // putExtra takes back what extra returned. p is not nil.
 func (p *Pool) putExtra(e *extra) {
-	*e = extra{}
+	*e = extra{changes: e.changes + 1}
 	p.extras = e
 }

@@ -86,6 +86,9 @@ func (b *Buffer) Commit(n int) {
 	case n > 0 && e.frozen&frozenBack != 0:
 		panic(ErrFrozen)
 	}
+	if n > 0 {
+		e.touch()
+	}
 	rest := n
 	if k := min(n, e.inRoom); k > 0 {
 		b.tail.w += k

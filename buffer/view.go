@@ -9,8 +9,11 @@ import (
 )
 
 // A View reads a Buffer from the front without removing anything: a position that moves. It is for parsers that want an
-// io.Reader and may find that the message is not complete, and for searches that go on from where they were. While a View is in use its Buffer must not be modified; a
-// View that notices panics.
+// io.Reader and may find that the message is not complete, and for searches that go on from where they were.
+//
+// A View is of use until the next call that modifies its Buffer, as a lent slice is; a call that adds or removes nothing
+// counts, Reserve, Grow and Share of the Buffer too. Its methods panic then, but for Pos, Len and UnreadByte, which do
+// not look at the Buffer.
 //
 // Where the bytes end, Read returns io.EOF if that is the limit of the View, because nothing belongs behind it; but
 // [ErrNeedMore] if it is only the end of what has arrived. ErrNeedMore is not io.EOF, so that io.ReadFull, bufio,
@@ -23,8 +26,8 @@ type View struct {
 
 	at place // of pos; none: look it up
 
-	head    *segment // b's, when the View was made
-	n       int
+	n       int // b's Len, when the View was made
+	since   stamp
 	starved bool // Read found no byte although the limit is not reached
 }
 
@@ -37,7 +40,7 @@ var (
 // View returns a View of the first limit bytes, which need not be there yet; a negative limit means no limit: the
 // View never gives io.EOF. b.View(b.Len()) ends with io.EOF where b ends, for the last message before the peer's EOF.
 func (b *Buffer) View(limit int) View {
-	return View{b: b, limit: limit, head: b.head, n: b.n}
+	return View{b: b, limit: limit, n: b.n, since: b.stamp()}
 }
 
 // Pos returns how many bytes were read: what b.Drain needs when the message was complete.
@@ -91,8 +94,16 @@ func (v *View) place(pos int) place {
 }
 
 func (v *View) mustBeFresh() {
-	if v.head != v.b.head || v.n != v.b.n {
+	if !v.since.holds(v.b) {
 		panic("buffer: View used after its Buffer changed; make a new one")
+	}
+}
+
+// searched is called after a search, which may have loaded file ranges, a change that is the View's own. If a clean-up
+// function that ran then has changed Len, the View has ended.
+func (v *View) searched() {
+	if !v.since.holds(v.b) && v.n == v.b.n {
+		v.since, v.at = v.b.stamp(), place{}
 	}
 }
 
@@ -186,7 +197,7 @@ func (v *View) Index(what []byte) int {
 	}
 	v.at = v.b.place(v.place(v.pos), v.pos)
 	at := v.b.index(what, v.at, v.pos, end)
-	v.head = v.b.head // the search may have loaded a file range
+	v.searched()
 	return at
 }
 
@@ -198,7 +209,7 @@ func (v *View) IndexEOL(eol EOL) (at, size int) {
 	end := v.pos + v.Len()
 	v.at = v.b.place(v.place(v.pos), v.pos)
 	at, size = v.b.indexEOL(eol, v.at, v.pos, end)
-	v.head = v.b.head
+	v.searched()
 	return at, min(size, end-at)
 }
 

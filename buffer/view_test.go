@@ -322,25 +322,176 @@ func TestViewIndex(t *testing.T) {
 	}
 }
 
-// A View does not survive a change of its Buffer, and says so.
+// A View does not survive a change of its Buffer, and says so, also if Len, the first segment, its offsets and the bytes
+// are what they were.
 func TestStaleView(t *testing.T) {
-	for name, change := range map[string]func(b *buffer.Buffer){
-		"Append": func(b *buffer.Buffer) { b.AppendString("x") },
-		"Drain":  func(b *buffer.Buffer) { b.Drain(1) },
-		"swap":   func(b *buffer.Buffer) { b.Drain(5); b.AppendOwned([]byte("other"), nil) },
-	} {
-		var b buffer.Buffer
+	var other buffer.Buffer
+	release := func(b *buffer.Buffer, f func()) {
+		b.Reset()
+		b.AppendOwned([]byte("gone!"), f)
 		b.AppendString("hello")
+	}
+	for name, change := range map[string]func(b *buffer.Buffer){
+		"Append":             func(b *buffer.Buffer) { b.AppendString("x") },
+		"Append none":        func(b *buffer.Buffer) { b.Append(nil) },
+		"Drain":              func(b *buffer.Buffer) { b.Drain(1) },
+		"DrainQuiet":         func(b *buffer.Buffer) { b.DrainQuiet(1) },
+		"swap":               func(b *buffer.Buffer) { b.Drain(b.Len()); b.AppendOwned([]byte("other"), nil) },
+		"the same again":     func(b *buffer.Buffer) { p := b.ToBytes(); b.Drain(len(p)); b.Append(p) },
+		"a few replaced":     func(b *buffer.Buffer) { b.Drain(2); b.AppendString("yy") },
+		"the front replaced": func(b *buffer.Buffer) { b.Drain(2); b.Prepend([]byte("yy")) },
+		"PullUp":             func(b *buffer.Buffer) { b.PullUp(-1) },
+		"PullUp of some":     func(b *buffer.Buffer) { b.PullUp(6) },
+		"Reset":              func(b *buffer.Buffer) { b.Reset() },
+		"Move in":            func(b *buffer.Buffer) { other.AppendString("x"); b.MoveAll(&other) },
+		"Move out":           func(b *buffer.Buffer) { other.Move(b, 7); other.Reset() },
+		"Move out and back":  func(b *buffer.Buffer) { other.MoveAll(b); b.MoveAll(&other) },
+		"Prepend all":        func(b *buffer.Buffer) { other.MoveAll(b); b.PrependBuffer(&other) },
+		"Commit":             func(b *buffer.Buffer) { b.Reserve(10); b.Commit(1) },
+		"ReadByte":           func(b *buffer.Buffer) { b.ReadByte(); b.UnreadByte() },
+		"ReadLine":           func(b *buffer.Buffer) { b.ReadLine(nil, buffer.LF, -1); b.Append(nil) },
+		"AppendScratch":      func(b *buffer.Buffer) { b.AppendScratch(buffer.NewScratch(512), 5); b.Settle() },
+		"a release function": func(b *buffer.Buffer) { release(b, func() { b.Append(nil) }); b.Drain(5) },
+	} {
+		for _, owner := range []*buffer.Owner{nil, buffer.NewPool(1 << 20).Owner()} {
+			var b buffer.Buffer
+			b.SetOwner(owner)
+			b.AppendString("hello")
+			b.AppendOwned([]byte(" to"), nil)
+			b.AppendString(" you")
+			v := b.View(-1)
+			v.ReadByte()
+			change(&b)
+			again := b.View(-1) // a new one is no excuse for the old
+			for method, f := range map[string]func(){
+				"Read":     func() { v.Read(make([]byte, 1)) },
+				"ReadByte": func() { v.ReadByte() },
+				"ReadAt":   func() { v.ReadAt(make([]byte, 1), 0) },
+				"Index":    func() { v.Index([]byte("x")) },
+				"IndexEOL": func() { v.IndexEOL(buffer.LF) },
+				"Seek":     func() { v.Seek(0, io.SeekStart) },
+			} {
+				t.Run(name+"/"+method, func(t *testing.T) {
+					wantPanic(t, "buffer: View used after its Buffer changed; make a new one", f)
+				})
+			}
+			again.Read(make([]byte, 20))
+			b.Check()
+			b.Reset()
+		}
+	}
+}
+
+// The memory of a Scratch is another connection's after Settle, and its bytes may lie in the middle.
+func TestViewIsStaleAfterSettle(t *testing.T) {
+	var b buffer.Buffer
+	scratch := buffer.NewScratch(512)
+	b.SetOwner(buffer.NewPool(1 << 20).Owner())
+	b.AppendOwned([]byte("be"), nil)
+	b.AppendScratch(scratch, copy(scratch.Bytes(), "mine"))
+	b.AppendOwned([]byte("hind"), nil)
+	v := b.View(-1)
+	v.Read(make([]byte, 3))
+	b.Settle()
+	copy(scratch.Bytes(), "yours")
+	wantPanic(t, "View used after its Buffer changed", func() { v.ReadByte() })
+	again := b.View(-1)
+	b.Settle() // nothing to settle: nothing changes
+	if _, err := again.ReadByte(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What only looks does not end a View, nor do other Views.
+func TestLookingKeepsView(t *testing.T) {
+	for _, owner := range []*buffer.Owner{nil, buffer.NewPool(1 << 20).Owner()} {
+		var b, src buffer.Buffer
+		b.SetOwner(owner)
+		b.Freeze(buffer.Back)
+		b.Unfreeze(buffer.Back)
+		cb := b.AddCallback(func(buffer.Change) {})
+		src.AppendString("hello")
+		b.Share(&src)
+		b.AppendOwned([]byte(" to you\n"), nil)
 		v := b.View(-1)
-		v.ReadByte()
-		change(&b)
-		wantPanic(t, "View used after its Buffer changed", func() { v.Read(make([]byte, 1)) })
-		wantPanic(t, "View used after its Buffer changed", func() { v.ReadAt(make([]byte, 1), 0) })
-		wantPanic(t, "View used after its Buffer changed", func() { v.Index([]byte("x")) })
-		wantPanic(t, "View used after its Buffer changed", func() { v.IndexEOL(buffer.LF) })
-		wantPanic(t, "View used after its Buffer changed", func() { v.Seek(0, io.SeekStart) })
-		if name == "Append" {
-			wantString(t, &b, "hellox")
+		other := b.View(3)
+		b.Len()
+		b.Cap()
+		b.Head()
+		b.PeekInto(make([][]byte, 3), -1)
+		b.CopyOut(make([]byte, 10), 0)
+		b.PullUp(3)
+		b.Index([]byte("you"))
+		b.FindLine(buffer.LF, -1)
+		other.Read(make([]byte, 2))
+		for range b.Extents() {
+		}
+		b.Freeze(buffer.Front)
+		b.Unfreeze(buffer.Front)
+		b.SetMaxRead(100)
+		b.SetMaxRead(0)
+		b.DeferCallbacks(nil)
+		cb.Remove()
+		src.Reset()
+		if p, err := io.ReadAll(&v); string(p) != "hello to you\n" || !errors.Is(err, buffer.ErrNeedMore) {
+			t.Errorf("read %q, %v", p, err)
+		}
+		b.Reset()
+	}
+}
+
+// A View of nothing is as good as any other, as long as there is nothing.
+func TestViewOfNothingGoesStale(t *testing.T) {
+	var b buffer.Buffer
+	v := b.View(-1)
+	b.AppendString("x")
+	wantPanic(t, "View used after", func() { v.ReadByte() })
+	wantPanic(t, "View used after", func() { new(buffer.View).ReadByte() })
+}
+
+// A View takes notice of the file ranges that its own searches load, and of those that others load.
+func TestViewOfFileRanges(t *testing.T) {
+	var b buffer.Buffer
+	p := pattern(200_000)
+	appendFile(&b, p)
+	v, other := b.View(-1), b.View(-1)
+	want := bytes.Index(p, p[150_000:150_100])
+	wantInt(t, v.Index(p[150_000:150_100]), want)
+	got := make([]byte, 100)
+	v.Seek(int64(want), io.SeekStart)
+	v.Read(got)
+	wantBytes(t, got, p[want:want+100])
+	wantPanic(t, "View used after its Buffer changed", func() { other.Read(got) })
+	b.Reset()
+}
+
+// The extra that a View needs goes back when the Buffer is empty: idle connections have none.
+func TestViewLeavesNothingBehind(t *testing.T) {
+	for name, use := range map[string]func(b *buffer.Buffer){
+		"View":    func(b *buffer.Buffer) { b.View(-1) },
+		"Extents": func(b *buffer.Buffer) { each(b); b.Extents()(func([]byte) bool { return true }) },
+		"Lines":   func(b *buffer.Buffer) { each(b) },
+		"Parse":   func(b *buffer.Buffer) { parse(b, func(r *bufio.Reader) (string, error) { return r.ReadString('c') }) },
+	} {
+		for end, empty := range map[string]func(b *buffer.Buffer){
+			"Drain":      func(b *buffer.Buffer) { b.Drain(b.Len()) },
+			"DrainQuiet": func(b *buffer.Buffer) { b.DrainQuiet(b.Len()) },
+			"Reset":      func(b *buffer.Buffer) { b.Reset() },
+			"MoveAll":    func(b *buffer.Buffer) { new(buffer.Buffer).MoveAll(b) },
+			"Prepend":    func(b *buffer.Buffer) { new(buffer.Buffer).PrependBuffer(b) },
+		} {
+			var b buffer.Buffer
+			use(&b)
+			if b.HasExtra() {
+				t.Errorf("%s of nothing needs an extra", name)
+			}
+			b.SetOwner(buffer.NewPool(0).Owner())
+			b.AppendString("a\nb")
+			use(&b)
+			empty(&b)
+			if b.HasExtra() {
+				t.Errorf("%s, then %s: the extra is still there", name, end)
+			}
 		}
 	}
 }
