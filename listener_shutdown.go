@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"sync/atomic"
 
@@ -113,8 +112,9 @@ func (ln *Listener) cutOff(d *drain) error {
 // the conversations of all Conns as Conn.CloseAfterFlush does, and closes the Loop
 // when the last of them is closed: Run then returns net.ErrClosed. When ctx ends
 // first, Shutdown cuts off what is left and returns a *ShutdownError, over the
-// context's cause; the Loop is closed then, too. Relays go on until they are
-// over by themselves. Meanwhile timers, posted calls
+// context's cause; the Loop is closed then, too. So it does where the Loop cannot
+// wait for its Conns any more, over the error that Run returned. Relays go on
+// until they are over by themselves. Meanwhile timers, posted calls
 // and Watches run on, and Dial and Listen are refused with net.ErrClosed.
 //
 // Where no Run is going on, because its context has ended, perhaps, Shutdown
@@ -141,7 +141,9 @@ func (l *Loop) Shutdown(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := l.Run(d.over); errors.Is(err, net.ErrClosed) {
+		err := l.Run(d.over)
+		if err != nil && err != ErrRunning && err != ErrGoexit && d.over.Err() == nil {
+			d.failure = err // however often it is run, it would not come to its end
 			break
 		}
 	}
@@ -195,10 +197,11 @@ func (l *Loop) mustNotShutdown(method string) {
 
 // A drain is one Shutdown that waits.
 type drain struct {
-	ctx    context.Context
-	over   context.Context // ends when nothing is left, or ctx does
-	finish func()          // ends over
-	cut    cutCount        // written by the loop before it tells
+	ctx     context.Context
+	over    context.Context // ends when nothing is left, or ctx does
+	finish  func()          // ends over
+	cut     cutCount        // written by the loop before it tells
+	failure error           // why the Loop cannot go on until then
 }
 
 func newDrain(ctx context.Context) *drain {
@@ -213,6 +216,9 @@ func (d *drain) result() error {
 		return nil
 	}
 	err := context.Cause(d.ctx)
+	if err == nil {
+		err = d.failure
+	}
 	if err == nil {
 		err = errLoopClosed // by somebody else
 	}

@@ -16,8 +16,9 @@ const (
 	// (SO_REUSEPORT, socket(7)), and the kernel picks one for each caller by a
 	// hash of the addresses. Nothing is handed from one Loop to another, so
 	// accepting is as fast as it gets. Over many connections the shares are
-	// even; of ten, eight may be on one Loop. Only TCP on Linux and freebsd has
-	// it; elsewhere this is SpreadLeastConns.
+	// even; of ten, eight may be on one Loop. While a Loop is not run, and not
+	// closed, the callers that it is given wait for it. Only TCP on Linux and
+	// freebsd has it; elsewhere this is SpreadLeastConns.
 	SpreadKernel Spread = iota
 
 	// SpreadLeastConns has one Loop accept, and hand each caller to the Loop

@@ -240,3 +240,21 @@ func TestAPollerThatCannotBeClosedIsLogged(t *testing.T) {
 		t.Fatalf("%d lines of the log speak of it, want 1", n)
 	}
 }
+
+// A Loop that cannot be run to its end is closed as it is.
+func TestLoopShutdownOfALoopThatCannotWait(t *testing.T) {
+	r := newRig(t, nil)
+	fd, p := socketPair(t)
+	if _, err := bev.NewConn(r.l, fd, nil); err != nil {
+		t.Fatal(err)
+	}
+	inject(t).failTimes(-1, sys.OpEpollWait, anyFD, syscall.EBADF)
+	err := await(t, shutdown(context.Background(), r.l.Shutdown), "Shutdown to give up")
+	cut, ok := errors.AsType[*bev.ShutdownError](err)
+	if !ok || cut.Conns != 1 || !errors.Is(err, syscall.EBADF) {
+		t.Errorf("Shutdown: %v, want one connection cut off because of EBADF", err)
+	}
+	if _, err := p.Read(make([]byte, 1)); err == nil {
+		t.Error("the peer is told nothing")
+	}
+}
