@@ -43,8 +43,11 @@ func (b *Buffer) AppendAll(v [][]byte) int {
 	b.useBack()
 	n := 0
 	for _, p := range v {
-		grow(b, p)
 		n += len(p)
+	}
+	b.mustHold(n)
+	for _, p := range v {
+		grow(b, p)
 	}
 	b.changed(n, 0)
 	return n
@@ -65,6 +68,7 @@ func (b *Buffer) AppendOwned(p []byte, release func()) {
 		}
 		return
 	}
+	b.mustHold(len(p))
 	s := b.pool().header()
 	s.kind, s.class, s.release = kindOwned, classNone, release
 	s.buf, s.w = p[:len(p):len(p)], len(p)
@@ -73,12 +77,14 @@ func (b *Buffer) AppendOwned(p []byte, release func()) {
 	b.changed(len(p), 0)
 }
 
-// Prepend copies p to the front.
+// Prepend copies p to the front. Like all that adds to a Buffer it panics where Len would pass what an int can count,
+// which only file ranges and sharing can bring about; nothing was added then.
 //
 // Libevent: evbuffer_prepend.
 func (b *Buffer) Prepend(p []byte) {
 	b.useFront()
 	n := len(p)
+	b.mustHold(n)
 	if s := b.head; s != nil && s.kind == kindPooled {
 		if s.r < n && s.len() <= realignMax && len(s.buf)-s.len() >= n {
 			s.realign(n)
@@ -120,9 +126,8 @@ func (s *segment) realign(n int) {
 	s.r, s.w = at, at+copy(s.buf[at:], s.buf[s.r:s.w])
 }
 
-// link appends s, which holds at least one byte, and counts its bytes.
+// link appends s, which holds at least one byte, and counts its bytes, which mustHold has let in.
 func (b *Buffer) link(s *segment) {
-	b.mustHold(s.len())
 	b.n += s.len()
 	if b.tail == nil {
 		b.head = s
@@ -157,6 +162,7 @@ func grow[T string | []byte](b *Buffer, p T) {
 		b.head, b.tail, b.n = s, s, s.w
 		return
 	}
+	b.mustHold(len(p))
 	if s := b.tail; s != nil && s.w < len(s.buf) {
 		k := copy(s.buf[s.w:], p)
 		s.w += k

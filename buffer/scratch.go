@@ -67,6 +67,7 @@ func (b *Buffer) AppendScratch(s *Scratch, n int) {
 	if b.owner == nil {
 		grow(b, s.mem[:n])
 	} else if n > 0 {
+		b.mustHold(n)
 		g := &s.seg
 		g.buf, g.r, g.w = s.mem, 0, n
 		s.lent = true

@@ -1,0 +1,60 @@
+package buffer_test
+
+import (
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/bevgo/bev/buffer"
+)
+
+// No way in leads past what an int can count, and one that panics for that changes nothing.
+func TestLenNeverOverflows(t *testing.T) {
+	c, scratch := newConn(nil), buffer.NewScratch(0)
+	b, three := &c.in, make([]byte, 3<<20)
+	if err := b.AppendFile(neverRead{}, 0, math.MaxInt-2<<20-1000, nil); err != nil {
+		t.Fatal(err)
+	}
+	var small buffer.Buffer
+	small.Append(three)
+	n, notices := b.Len(), c.notices
+	for name, add := range map[string]func(){
+		"Append":        func() { b.Append(three) },
+		"AppendString":  func() { b.AppendString(string(three)) },
+		"AppendAll":     func() { b.AppendAll([][]byte{three[:10], three}) },
+		"AppendOwned":   func() { b.AppendOwned(three, nil) },
+		"AppendScratch": func() { b.AppendScratch(scratch, 2000) },
+		"Prepend":       func() { b.Prepend(three) },
+		"Write":         func() { b.Write(three) },
+		"Move":          func() { b.Move(&small, small.Len()-1) },
+		"MoveAll":       func() { b.MoveAll(&small) },
+		"PrependBuffer": func() { b.PrependBuffer(&small) },
+		"Share":         func() { b.Share(&small) },
+		"Share itself":  func() { b.Share(b) },
+		"Reserve":       func() { b.Reserve(3 << 20) },
+		"ReserveInto":   func() { b.ReserveInto(make([][]byte, 3), 3<<20) },
+		"Grow":          func() { b.Grow(3 << 20) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantPanic(t, "what an int can count", add)
+			b.Check()
+			wantInt(t, b.Len(), n)
+			wantInt(t, c.notices, notices)
+			wantInt(t, small.Len(), 3<<20)
+			if scratch.Lent() || b.Cap() != 0 {
+				t.Errorf("something was left behind: Cap %d", b.Cap())
+			}
+		})
+	}
+	if err := b.AppendFile(neverRead{}, 0, 3<<20, nil); err == nil {
+		t.Error("AppendFile went past it")
+	}
+	b.Append(three[:10]) // there is room for that much
+	b.Prepend(three[:10])
+	wantInt(t, b.Len(), n+20)
+	b.Check()
+}
+
+type neverRead struct{}
+
+func (neverRead) ReadAt([]byte, int64) (int, error) { return 0, errors.New("not to be read") }
