@@ -192,8 +192,15 @@ func (b *Buffer) Load(n int) error {
 	if !b.hasFile(n) {
 		return nil
 	}
+	return b.loadRanges(n)
+}
+
+func (b *Buffer) loadRanges(n int) (err error) {
 	var prev, gone *segment
-	var err error
+	defer func() { // if a reader panics too: what was read before is in its place by then
+		b.verify()
+		dropList(gone, nil, b) // last: clean-up functions may come back to b
+	}()
 	for s := b.head; s != nil && n > 0 && err == nil; {
 		next := s.next
 		if s.kind != kindFile {
@@ -204,7 +211,7 @@ func (b *Buffer) Load(n int) error {
 		var list Buffer
 		err = b.load(&list, s, min(n, s.len()))
 		n -= list.n
-		if s.r < s.w {
+		if s.r += list.n; s.r < s.w {
 			prev, s = b.splice(prev, &list, s), next
 			continue
 		}
@@ -212,8 +219,6 @@ func (b *Buffer) Load(n int) error {
 		s.next, gone = gone, s
 		s = next
 	}
-	b.verify()
-	dropList(gone, nil, b) // last: clean-up functions may come back to b
 	return err
 }
 
@@ -228,22 +233,22 @@ func (b *Buffer) hasFile(n int) bool {
 	return false
 }
 
-// load reads the first n bytes of the file range s into list and takes them off s.
+// load reads the first n bytes of the file range s into list. It leaves s as it is, because a reader that panics must
+// find nothing half done.
 func (b *Buffer) load(list *Buffer, s *segment, n int) error {
 	if b.ext != nil {
 		b.ext.touch()
 	}
 	p, f := b.pool(), s.from.(*File)
-	for n > 0 {
-		g := p.segment(classFor(list.n, min(n, maxSegment)))
-		k, err := f.readAt(g.buf[:min(n, len(g.buf))], s.r)
+	for n > list.n {
+		rest := n - list.n
+		g := p.segment(classFor(list.n, min(rest, maxSegment)))
+		k, err := f.readAt(g.buf[:min(rest, len(g.buf))], s.r+list.n)
 		if g.w = k; k == 0 {
 			p.put(g)
 		} else {
 			list.link(g)
 		}
-		s.r += k
-		n -= k
 		if err != nil {
 			return err
 		}

@@ -58,3 +58,54 @@ func TestLenNeverOverflows(t *testing.T) {
 type neverRead struct{}
 
 func (neverRead) ReadAt([]byte, int64) (int, error) { return 0, errors.New("not to be read") }
+
+// readsThenPanics panics in its n-th call.
+type readsThenPanics struct {
+	left int
+}
+
+func (r *readsThenPanics) ReadAt(p []byte, off int64) (int, error) {
+	if r.left--; r.left == 0 {
+		panic("the reader's own")
+	}
+	for i := range p {
+		p[i] = byte(off + int64(i))
+	}
+	return len(p), nil
+}
+
+// A reader that panics leaves the Buffer as it was, and lets go of the files that were read before.
+func TestLoadAndAReaderThatPanics(t *testing.T) {
+	var b buffer.Buffer
+	released := 0
+	r, first := &readsThenPanics{left: 4}, &readsThenPanics{}
+	want := make([]byte, 300_000)
+	for i := range want {
+		want[i] = byte(i)
+	}
+	b.AppendString("before")
+	if err := errors.Join(
+		b.AppendFile(first, 0, 100, func() { released++ }),
+		b.AppendFile(r, 0, 300_000, func() { released++ })); err != nil {
+		t.Fatal(err)
+	}
+	b.AppendString("behind")
+	all := "before" + string(want[:100]) + string(want) + "behind"
+	wantPanic(t, "the reader's own", func() { b.Load(-1) })
+	b.Check()
+	wantInt(t, b.Len(), len(all))
+	wantInt(t, released, 1)
+	wantString(t, &b, all)
+
+	r.left = 2
+	for range 2 { // a clean-up function that panics while the Buffer is loaded is another case of it
+		wantPanic(t, "the reader's own", func() { b.PullUp(-1) })
+		r.left = 3
+	}
+	r.left = 0
+	if err := b.Load(-1); err != nil {
+		t.Fatal(err)
+	}
+	wantInt(t, released, 2)
+	wantString(t, &b, all)
+}
