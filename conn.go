@@ -207,6 +207,9 @@ func (n *bufferNotes) BufferChanged(b *buffer.Buffer, added, removed int) {
 	}
 	if b == &c.in {
 		c.inputChanged()
+		if removed == 1 && b.Len() == 0 && c.flags&(flagBusy|flagClosed) == 0 {
+			c.queueDirty() // this may be a ReadByte, see forget
+		}
 		return
 	}
 	if removed > 0 {

@@ -145,12 +145,21 @@ func (c *Conn) leave(outer victim) {
 
 // settle ends this Conn's use of the loop's read memory.
 func (c *Conn) settle() {
+	c.forget()
 	if c.loop.scratch.Lent() {
 		c.in.Settle()
 		c.out.Settle()
 		if c.flags&flagFiles != 0 {
 			c.loop.budget.recount(c)
 		}
+	}
+}
+
+// forget takes from an Input that was read to its end what ReadByte has left
+// there for UnreadByte: an idle Conn holds nothing.
+func (c *Conn) forget() {
+	if c.in.Len() == 0 {
+		c.in.Settle()
 	}
 }
 
@@ -218,6 +227,7 @@ func (c *Conn) callWrite() {
 	c.cb.Write(c)
 	c.flags &^= flagBusy
 	c.loop.current = outer
+	c.forget()
 	if c.flags&flagClosed == 0 && (c.out.Len() > 0 || c.flags&flagFinWanted != 0) {
 		c.queueDirty()
 	}

@@ -91,6 +91,7 @@ func (c *Conn) queueDirty() {
 func (c *Conn) flushDirty() {
 	c.flags &^= flagDirty
 	if c.flags&flagClosed == 0 {
+		c.forget()
 		c.flush()
 	}
 }

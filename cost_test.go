@@ -219,6 +219,26 @@ func heap() uint64 {
 const idleConnMax = 325
 
 func TestCostOfAnIdleConnInBytes(t *testing.T) {
+	byBytes := func(c *bev.Conn) {
+		for {
+			b, err := c.Input().ReadByte()
+			if err != nil {
+				break
+			}
+			c.Output().WriteByte(b)
+		}
+	}
+	for name, read := range map[string]func(c *bev.Conn){
+		"moved":        func(c *bev.Conn) { c.WriteBuffer(c.Input()) },
+		"byte by byte": byBytes,
+		"elsewhere":    func(c *bev.Conn) { c.Loop().Post(func() { byBytes(c) }) },
+	} {
+		t.Run(name, func(t *testing.T) { costOfAnIdleConn(t, read) })
+	}
+}
+
+// costOfAnIdleConn measures Conns whose read echoes.
+func costOfAnIdleConn(t *testing.T, read func(*bev.Conn)) {
 	conns := 2000
 	if testing.Short() {
 		conns = 500
@@ -226,7 +246,7 @@ func TestCostOfAnIdleConnInBytes(t *testing.T) {
 	conns = fit(t, conns, 2)
 	r := run(t, nil)
 	cb := bev.Callbacks{
-		Read:  func(c *bev.Conn) { c.WriteBuffer(c.Input()) },
+		Read:  read,
 		Write: func(*bev.Conn) {},
 		Event: func(c *bev.Conn, _ bev.Event, _ error) { c.Close() },
 	}

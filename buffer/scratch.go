@@ -92,7 +92,8 @@ func (s *Scratch) misuse(n int) {
 // Settle ends the loan of a [Scratch] in b, so that its owner may read into it again: bytes of it that are still here
 // are copied to memory of the right size. If they are three quarters of the memory or more, the memory itself stays
 // here and the Scratch takes other. Neither Len nor the bytes change, and nobody is told; slices that b lent are
-// invalid. Without a loan it does nothing, at the cost of a step per segment.
+// invalid. Without a loan it does nothing, at the cost of a step per segment; but when b is empty UnreadByte has nothing
+// to put back any more, so that nothing at all is kept for it.
 func (b *Buffer) Settle() {
 	var prev *segment
 	for s := b.head; s != nil; s = s.next {
@@ -103,6 +104,10 @@ func (b *Buffer) Settle() {
 			s = b.settle(prev, s)
 		}
 		prev = s
+	}
+	if b.n == 0 && b.ext != nil && b.ext.unread {
+		b.ext.unread = false
+		b.disown()
 	}
 	b.verify()
 }

@@ -109,3 +109,31 @@ func TestLoadAndAReaderThatPanics(t *testing.T) {
 	wantInt(t, released, 2)
 	wantString(t, &b, all)
 }
+
+// ReadByte keeps a byte for UnreadByte until the next call, or until Settle finds nothing else to keep.
+func TestReadByteLeavesNothing(t *testing.T) {
+	var b buffer.Buffer
+	b.SetOwner(buffer.NewPool(1 << 20).Owner())
+	b.AppendString("xy")
+	b.ReadByte()
+	b.Settle()
+	if err := b.UnreadByte(); err != nil {
+		t.Errorf("UnreadByte after a Settle of a Buffer that is not empty: %v", err)
+	}
+	b.ReadByte()
+	b.ReadByte()
+	b.Settle()
+	if b.HasExtra() {
+		t.Error("an empty Buffer keeps something after Settle")
+	}
+	if err := b.UnreadByte(); err == nil {
+		t.Error("UnreadByte of what Settle has forgotten")
+	}
+
+	b.Grow(10_000)
+	b.Append(pattern(10_000))
+	b.Drain(10_000)
+	if b.HasExtra() {
+		t.Error("an empty Buffer keeps something after Grow")
+	}
+}
