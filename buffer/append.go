@@ -72,6 +72,7 @@ func (b *Buffer) AppendOwned(p []byte, release func()) {
 	s := b.pool().header()
 	s.kind, s.class, s.release = kindOwned, classNone, release
 	s.buf, s.w = p[:len(p):len(p)], len(p)
+	b.seal()
 	b.link(s)
 	b.verify()
 	b.changed(len(p), 0)
@@ -83,9 +84,14 @@ func (b *Buffer) AppendOwned(p []byte, release func()) {
 // Libevent: evbuffer_prepend.
 func (b *Buffer) Prepend(p []byte) {
 	b.useFront()
-	n := len(p)
-	b.mustHold(n)
+	b.mustHold(len(p))
+	b.prepend(p)
+	b.changed(len(p), 0)
+}
+
+func (b *Buffer) prepend(p []byte) {
 	if s := b.head; s != nil && s.kind == kindPooled {
+		n := len(p)
 		if s.r < n && s.len() <= realignMax && len(s.buf)-s.len() >= n {
 			s.realign(n)
 		}
@@ -94,6 +100,9 @@ func (b *Buffer) Prepend(p []byte) {
 		s.r -= k
 		b.n += k
 		p = p[:n-k]
+	}
+	if h := b.head; len(p) > 0 && h != b.tail {
+		h.fitThin(b) // only at an end may so little keep so much
 	}
 	for len(p) > 0 { // from the last piece to the first
 		s := b.pool().segment(classFor(b.n, len(p)))
@@ -113,7 +122,6 @@ func (b *Buffer) Prepend(p []byte) {
 		b.n += k
 	}
 	b.verify()
-	b.changed(n, 0)
 }
 
 // realignMax is the most bytes that are moved within their segment to make room before them.
@@ -126,7 +134,8 @@ func (s *segment) realign(n int) {
 	s.r, s.w = at, at+copy(s.buf[at:], s.buf[s.r:s.w])
 }
 
-// link appends s, which holds at least one byte, and counts its bytes, which mustHold has let in.
+// link appends s, which holds at least one byte, and counts its bytes, which mustHold has let in. Where the last segment
+// may have room, seal comes first.
 func (b *Buffer) link(s *segment) {
 	b.n += s.len()
 	if b.tail == nil {
@@ -135,6 +144,19 @@ func (b *Buffer) link(s *segment) {
 		b.tail.next = s
 	}
 	b.tail = s
+}
+
+// seal gets the last segment ready for one behind it: its room will be of no use then.
+func (b *Buffer) seal() {
+	if t := b.tail; t != nil && t.w < len(t.buf) {
+		b.sealThin()
+	}
+}
+
+func (b *Buffer) sealThin() {
+	if b.tail.thin() {
+		b.tail.fit(b)
+	}
 }
 
 // maxLen bounds Len, which file ranges and sharing can make larger than any memory. The distance to the largest int is

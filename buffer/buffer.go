@@ -23,6 +23,8 @@ import (
 //	Σ (s.w - s.r) = n               and n = 0 exactly when head and tail are nil
 //	tail.next = nil
 //	s of kindLent only in a Buffer with an Owner
+//	pooled s between head and tail      at least an eighth of its memory is in use, unless that is the smallest size
+//	pooled head or tail from 8 KiB up   n is at least an eighth of its memory, unless Grow got it and it is last
 //	what is reserved lies in tail's room and in the spare segments, which hold no bytes and hang in ext
 //
 // Libevent: struct evbuffer, evbuffer_new.
@@ -81,9 +83,14 @@ func (b *Buffer) Owner() *Owner { return b.owner }
 func (b *Buffer) Len() int { return b.n }
 
 // Cap returns how many bytes of memory b keeps from being used otherwise: whole segments, drained and unused parts
-// included, and reserved room; owned and shared bytes count as many as b shows of them, file ranges and the memory of
-// a [Scratch] nothing. Of a Buffer that was filled by appending, Cap is at most Len + Len/8 + 512. It is zero when b
-// is empty and nothing is reserved. Cost: one step per segment.
+// included, and reserved room. Owned bytes count as many as b shows of them, file ranges and the memory of a [Scratch]
+// nothing. Of a Buffer that was filled by appending, Cap is at most Len + Len/8 + 512. It is zero when b is empty and
+// nothing is reserved. Cost: one step per segment.
+//
+// Memory that [Buffer.Share] or [Buffer.Move] made several Buffers show counts in each as many bytes as are shown
+// there, and at least its size divided by the number of places where it is shown: all together count for no less than
+// there is, and who is left alone with it counts for all of it. Others may let go at any time, on their goroutines; who
+// is then alone and shows less than an eighth gets memory of the right size with the next Drain or Move.
 func (b *Buffer) Cap() int {
 	n := 0
 	for s := b.head; s != nil; s = s.next {
@@ -186,39 +193,32 @@ func (b *Buffer) discard(n int) int {
 // the segment itself less than a 64th: a few bytes that nobody reads would otherwise keep 64 KiB from those who could
 // use it. What has more behind it is likely to be gone soon and is left alone longer: a long queue that is drained in
 // small steps would otherwise copy the end of each segment. All copies together are less than a seventh of what is
-// drained.
+// drained. The last segment, whose room was made for a Buffer that was longer, gives way by the first of these rules.
 const (
 	shrinkShift = 3
 	tinyShift   = 6
 	shrinkMin   = 8 << 10
 )
 
-// sparse says whether s, the first segment, is such a one after n more bytes are gone.
+// sparse says whether that may be so after n more bytes of s, the first segment, are gone. Of a view the capacity
+// counts, which is that of the memory under it.
 func (b *Buffer) sparse(s *segment, n int) bool {
-	return len(s.buf) >= shrinkMin && (b.n-n < len(s.buf)>>shrinkShift || s.w-s.r-n < len(s.buf)>>tinyShift)
+	m := max(cap(s.buf), cap(b.tail.buf))
+	return m >= shrinkMin && (b.n-n < m>>shrinkShift || s.w-s.r-n < cap(s.buf)>>tinyShift)
 }
 
-// shrink does that for the first segment, and for the last, whose room was made for a Buffer that was longer.
+// shrink has the first and the last segment give way if it is time.
 func (b *Buffer) shrink() {
-	if h := b.head; b.sparse(h, 0) && h.kind == kindPooled {
-		b.replace(nil, h)
+	h, t := b.head, b.tail
+	if !b.sparse(h, 0) {
+		return
 	}
-	if t := b.tail; t != b.head && len(t.buf) >= shrinkMin && b.n < len(t.buf)>>shrinkShift && t.kind == kindPooled {
-		prev := b.head
-		for prev.next != t {
-			prev = prev.next
-		}
-		b.replace(prev, t)
+	if m := h.pinned(); m >= shrinkMin && (b.n < m>>shrinkShift || h.w-h.r < m>>tinyShift) {
+		h.fit(b)
 	}
-}
-
-// replace puts a segment of the right size in the place of s, whose memory is ours and which follows prev (nil: none).
-func (b *Buffer) replace(prev, s *segment) {
-	p, next := b.pool(), s.next
-	g := p.sized(s.len())
-	g.w = copy(g.buf, s.buf[s.r:s.w])
-	b.splice(prev, &Buffer{head: g, tail: g}, next)
-	p.put(s)
+	if m := t.pinned(); m >= shrinkMin && b.n < m>>shrinkShift {
+		t.fit(b)
+	}
 }
 
 // pool is where b takes memory from and gives it back to; nil means the package's pools.
@@ -276,6 +276,11 @@ func (b *Buffer) checkFirst(segments int) {
 			b.bug("room of %d in a segment of kind %d", s.room(), s.kind)
 		case s.kind == kindLent && b.owner == nil:
 			b.bug("lent segment in a Buffer without an Owner")
+		case s.kind == kindPooled && s != b.head && s != b.tail && s.thin():
+			b.bug("%d bytes keep %d in the middle", s.len(), len(s.buf))
+		case s.kind == kindPooled && (s == b.head || s == b.tail) && len(s.buf) >= shrinkMin &&
+			b.n < len(s.buf)>>shrinkShift && !(s.grown && s == b.tail):
+			b.bug("%d of %d bytes keep %d at an end", s.len(), b.n, len(s.buf))
 		}
 	}
 	if n != b.n || last != b.tail || (b.n == 0) != (b.head == nil) {

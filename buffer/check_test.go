@@ -23,7 +23,16 @@ func TestCheckFindsDamage(t *testing.T) {
 			e := b.own()
 			e.reserved, e.inRoom = 10_000, 10_000
 		},
-		"spare with bytes": func(b *Buffer) { b.Grow(1000); b.ext.spare.w = 1 },
+		"few bytes in the middle": func(b *Buffer) {
+			b.AppendOwned(make([]byte, 1000), nil)
+			b.AppendOwned(make([]byte, 1000), nil)
+			s := b.head.next.next
+			s.kind, s.w = kindPooled, 100
+			b.n -= 900
+		},
+		"few bytes at the front": func(b *Buffer) { b.head.buf = make([]byte, 64<<10) },
+		"few bytes at the back":  func(b *Buffer) { b.tail.buf = make([]byte, 64<<10) },
+		"spare with bytes":       func(b *Buffer) { b.Grow(1000); b.ext.spare.w = 1 },
 		"shared state": func(b *Buffer) {
 			b.Freeze(Front)
 			e := *b.ext

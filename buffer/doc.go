@@ -29,14 +29,14 @@
 //	AppendOwned                                       takes p, releases it when the last byte is gone
 //	AppendFile, AppendFileRange                       take a range of a file, read or sent when it is needed
 //	AppendScratch                                     borrows the loop's read memory, until Settle at the latest
-//	Move, MoveAll, PrependBuffer                      take from src; at most one segment is copied
+//	Move, MoveAll, PrependBuffer                      take from src; only what is short is copied
 //	Share                                             shows src's bytes too; nobody may write them any more
 //	Head, PullUp, PeekInto, Extents, AsLine           lend; read only, valid until the next call that modifies b
 //	Reserve, ReserveInto                              lend memory to be written to, up to Commit
 //	Read, CopyOut, ReadLine, ToBytes, Peek4           copy out
 //
-// "Valid until the next call that modifies b" is meant as it is said: PullUp, Head in front of a file range, and
-// Settle move bytes too. In builds with -race or with the tag invariants released memory is overwritten with 0xdb, so
+// "Valid until the next call that modifies b" is meant as it is said: PullUp, Head in front of a file range, Share
+// of b, and Settle move bytes too. In builds with -race or with the tag invariants released memory is overwritten with 0xdb, so
 // that a slice which was kept too long shows nonsense at once.
 //
 // # Memory
@@ -47,8 +47,13 @@
 //
 //	empty                   nothing is retained, however much there was
 //	filled by appending     [Buffer.Cap] <= Len + Len/8 + 512
-//	drained                 a segment of 8 KiB or more keeps at least an eighth of its memory in use
-//	read by Reserve/Commit  a piece of more than 4 KiB is kept if a quarter of it was filled, else copied
+//	drained                 the last bytes of a segment of 8 KiB or more are copied: when the Buffer holds less than an
+//	                        eighth of it, and where more follows when the segment itself holds less than a 64th
+//	moved, shared, pulled   a segment that has less than an eighth of its memory in use is copied: only the first and
+//	up, followed            the last of a Buffer can be such, the last while its room can still be used
+//	read by Reserve/Commit  up to 1 KiB at a time as by appending, Cap <= Len + Len/8 + 1024; a piece of more than 4 KiB
+//	                        is kept if a quarter of it was filled, else copied
+//	got by Grow             kept for the next bytes, however few, until something is drained or follows behind them
 //	read by AppendScratch   what is left at Settle is copied, or fills three quarters of the memory and takes it over
 //
 // Appending, moving, draining, reading and reading lines into a slice allocate nothing once the pools are warm.

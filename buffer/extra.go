@@ -18,7 +18,7 @@ type extra struct {
 	changes uint64 // counts them, from stamp to stamp; never starts anew
 
 	spare   *segment // empty segments that the next bytes go to, in order: Reserve, Grow
-	grown   bool     // spare was asked for by Grow: use it for however few bytes
+	grown   bool     // spare, one segment then, was asked for by Grow: use it for however few bytes
 	maxRead int      // SetMaxRead; 0: the default
 
 	callbacks *Callback // newest first
@@ -107,6 +107,7 @@ func (e *extra) takeSpare() *segment {
 	s := e.spare
 	if s != nil {
 		e.spare, s.next = s.next, nil
+		s.grown, e.grown = e.grown, false // what Grow was asked for is used by this
 	}
 	return s
 }

@@ -161,6 +161,7 @@ func (b *Buffer) AppendFileRange(f *File, off, n int64) error {
 	s := b.pool().header()
 	s.kind, s.from = kindFile, f
 	s.r, s.w = int(off), int(off+n)
+	b.seal()
 	b.link(s)
 	b.verify()
 	b.changed(int(n), 0)
@@ -242,7 +243,7 @@ func (b *Buffer) load(list *Buffer, s *segment, n int) error {
 	p, f := b.pool(), s.from.(*File)
 	for n > list.n {
 		rest := n - list.n
-		g := p.segment(classFor(list.n, min(rest, maxSegment)))
+		g := p.segment(classFor(0, min(rest, maxSegment)))
 		k, err := f.readAt(g.buf[:min(rest, len(g.buf))], s.r+list.n)
 		if g.w = k; k == 0 {
 			p.put(g)
@@ -250,6 +251,9 @@ func (b *Buffer) load(list *Buffer, s *segment, n int) error {
 			list.link(g)
 		}
 		if err != nil {
+			if k > 0 {
+				g.fitThin(b)
+			}
 			return err
 		}
 	}

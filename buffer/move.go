@@ -1,7 +1,8 @@
 package buffer
 
 // MoveAll empties src into the back of b and returns the number of bytes. Segments change hands, nothing is copied,
-// except a first segment of at most 256 bytes that fits behind b's last one. b == src is a no-op that returns 0.
+// except a first segment of at most 256 bytes that fits behind b's last one, and segments at the seam that have less
+// than an eighth of their memory in use. b == src is a no-op that returns 0.
 //
 // src's Owner and callbacks are told first, then b's; by then both Buffers are as they will be.
 //
@@ -15,13 +16,14 @@ func (b *Buffer) MoveAll(src *Buffer) int {
 	src.useFront()
 	src.settleFor(b)
 	b.mustHold(n)
-	if b.joins(src.head) {
+	if b.tail != nil && b.joins(src.head) {
 		b.join(src.unlinkHead())
 	}
 	if src.head != nil {
 		if b.tail == nil {
 			b.head = src.head
 		} else {
+			b.seal()
 			b.tail.next = src.head
 		}
 		b.tail = src.tail
@@ -51,23 +53,30 @@ func (b *Buffer) settleFor(dst *Buffer) {
 // Buffers would otherwise keep 512 bytes and an iovec for each.
 const joinMax = 256
 
-// joins says whether s is to be copied behind b's last segment rather than linked.
+// joins says whether s is to be copied to b's back rather than linked: because it is short and there is room for it, or
+// because it would bring along much more memory than it uses and than its own room is good for.
 func (b *Buffer) joins(s *segment) bool {
-	return s.kind == kindPooled && b.tail != nil && s.len() <= min(joinMax, b.tail.room())
+	if s.kind == kindPooled {
+		if b.tail != nil && s.w-s.r <= min(joinMax, b.tail.room()) {
+			return true
+		}
+		if m := len(s.buf); m-s.r < m>>shrinkShift { // of the smallest size too
+			return true
+		}
+	}
+	return s.thin()
 }
 
-// join copies s, which is unlinked, behind b's last segment and drops it.
+// join copies s, which is unlinked, to b's back and drops it.
 func (b *Buffer) join(s *segment) {
-	t := b.tail
-	k := copy(t.buf[t.w:], s.buf[s.r:s.w])
-	t.w += k
-	b.n += k
-	b.pool().put(s)
+	grow(b, s.buf[s.r:s.w])
+	s.drop(b)
 }
 
 // Move moves up to n bytes from src's front to b's back and returns how many: n, or src's Len if that is less. Whole
-// segments change hands, but for those of at most 256 bytes that fit behind b's last one; of the one that n ends in,
-// the shorter side is copied, or neither where its bytes can be shared. b == src is a no-op that returns 0. Who is told, and in which order, is as for [Buffer.MoveAll].
+// segments change hands, but for those of at most 256 bytes that fit behind b's last one, and those that have less than
+// an eighth of their memory in use; of the one that n ends in, the shorter side is copied, or neither where its bytes
+// can be shared. b == src is a no-op that returns 0. Who is told, and in which order, is as for [Buffer.MoveAll].
 //
 // Libevent: evbuffer_remove_buffer.
 func (b *Buffer) Move(src *Buffer, n int) int {
@@ -91,12 +100,14 @@ func (b *Buffer) Move(src *Buffer, n int) int {
 		if b.joins(s) {
 			b.join(s)
 		} else {
+			b.seal()
 			b.link(s)
 		}
 	}
 	if rest > 0 {
 		src.cut(b, rest)
 	}
+	src.shrink()
 	src.verify()
 	b.verify()
 	src.changed(0, n)
@@ -121,25 +132,23 @@ const shareMin = 512
 // cut moves the first k bytes of b's first segment, which holds more, to the back of dst.
 func (b *Buffer) cut(dst *Buffer, k int) {
 	s := b.head
+	s.fitThin(b)
 	if s.kind == kindFile || k >= shareMin && s.kind != kindPooled && s.kind != kindLent {
+		dst.seal()
 		dst.link(s.view(s.r, s.r+k, dst.pool()))
 		s.r += k
 		b.n -= k
 		return
 	}
-	if left := s.len() - k; left < k && (s.kind == kindPooled || s.kind == kindLent) {
+	if left := s.len() - k; left < k && k > joinMax && (s.kind == kindPooled || s.kind == kindLent) {
 		// The shorter side stays: copy it to a segment of its own, which takes the place of s.
 		b.unlinkHead()
 		var list Buffer
-		for rest := s.buf[s.r+k : s.w]; len(rest) > 0; {
-			g := b.pool().segment(classFor(list.n, len(rest)))
-			g.w = copy(g.buf, rest)
-			rest = rest[g.w:]
-			list.link(g)
-		}
+		list.fill(b.pool(), s.buf[s.r+k:s.w])
 		b.n += left
 		b.splice(nil, &list, b.head)
 		s.w -= left
+		dst.seal()
 		dst.link(s)
 		return
 	}
@@ -147,7 +156,8 @@ func (b *Buffer) cut(dst *Buffer, k int) {
 	b.discard(k)
 }
 
-// PrependBuffer empties src into the front of b and returns the number of bytes; see [Buffer.MoveAll].
+// PrependBuffer empties src into the front of b and returns the number of bytes. What is copied, and who is told, is as
+// for [Buffer.MoveAll].
 //
 // Libevent: evbuffer_prepend_buffer.
 func (b *Buffer) PrependBuffer(src *Buffer) int {
@@ -159,13 +169,23 @@ func (b *Buffer) PrependBuffer(src *Buffer) int {
 	src.useFront()
 	src.settleFor(b)
 	b.mustHold(n)
-	src.tail.next = b.head
-	if b.tail == nil {
-		b.tail = src.tail
+	if s := src.head; b.tail != nil && s.kind == kindPooled && n == s.len() && n <= joinMax {
+		b.prepend(src.unlinkHead().bytes())
+		s.drop(b)
+	} else {
+		if b.tail == nil {
+			b.tail = src.tail
+		} else {
+			if b.head != b.tail {
+				b.head.fitThin(b)
+			}
+			src.seal()
+		}
+		src.tail.next = b.head
+		b.head = src.head
+		b.n += n
+		src.head, src.tail, src.n = nil, nil, 0
 	}
-	b.head = src.head
-	b.n += n
-	src.head, src.tail, src.n = nil, nil, 0
 	if src.ext != nil {
 		src.dropSpare()
 	}
@@ -197,6 +217,10 @@ func (b *Buffer) Share(src *Buffer) int {
 	b.mustHold(n)
 	p, last := b.pool(), src.tail
 	for s := src.head; ; s = s.next {
+		if s.thin() {
+			s.fit(src) // once it is shared nobody can
+		}
+		b.seal()
 		b.link(s.view(s.r, s.w, p))
 		if s == last {
 			break

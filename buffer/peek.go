@@ -193,6 +193,8 @@ func (b *Buffer) pullUp(n int) []byte {
 	}
 	if s.next = next; next == nil {
 		b.tail = s
+	} else {
+		next.fitThin(b) // what is left of it is not at the front any more
 	}
 	b.verify()
 	whole := s.buf[s.r : s.r+n : s.r+n]

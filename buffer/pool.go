@@ -121,7 +121,7 @@ func (p *Pool) sized(n int) *segment {
 // put takes back a segment of kindPooled that is linked nowhere.
 func (p *Pool) put(s *segment) {
 	poisonBytes(s.buf)
-	s.next, s.r, s.w = nil, 0, 0
+	s.next, s.r, s.w, s.grown = nil, 0, 0, false
 	c := int(s.class)
 	if c < 0 {
 		p.putHeader(s)
@@ -157,7 +157,7 @@ func (p *Pool) header() *segment {
 // putHeader takes back a header whose memory is not ours, or is somebody else's by now.
 func (p *Pool) putHeader(s *segment) {
 	s.next, s.buf, s.from = nil, nil, nil
-	s.r, s.w, s.kind, s.class = 0, 0, kindPooled, classNone
+	s.r, s.w, s.kind, s.class, s.grown = 0, 0, kindPooled, classNone, false
 	p.putCleared(s)
 }
 

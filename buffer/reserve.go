@@ -21,7 +21,12 @@ func (b *Buffer) Reserve(n int) []byte {
 		e.reserved, e.inRoom = n, n
 		return s.buf[s.w : s.w+n : s.w+n]
 	}
-	b.expand(n)
+	b.mustHold(n)
+	size := n
+	if n < b.n>>3 { // as large as appending would take, so that many small pieces share a segment
+		size = max(n, classSize(classFor(b.n, n)))
+	}
+	b.expand(n, size)
 	e := b.ext
 	e.reserved, e.inRoom = n, 0
 	return e.spare.buf[:n:n]
@@ -70,8 +75,8 @@ func (b *Buffer) ReserveInto(dst [][]byte, n int) int {
 // Commit makes the first n of the reserved bytes part of b and gives back what was reserved beyond them. More than was
 // reserved, or after b changed in between, panics. Commit(0) only gives back.
 //
-// A piece of reserved memory that is filled by less than a quarter is not kept: its bytes are copied to memory of the
-// right size.
+// A piece of reserved memory of more than 4 KiB that is filled by less than a quarter is not kept: its bytes are copied
+// to memory of the right size. So are up to 1 KiB where there is room left before them.
 //
 // Libevent: evbuffer_commit_space.
 func (b *Buffer) Commit(n int) {
@@ -100,10 +105,11 @@ func (b *Buffer) Commit(n int) {
 		s := e.takeSpare()
 		s.w = min(rest, len(s.buf))
 		rest -= s.w
-		if !e.grown && b.tooSmall(s) {
+		if rest == 0 && !s.grown && (b.tail != nil || len(s.buf) > 4096) && b.tooSmall(s) {
 			small = s
 			break
 		}
+		b.seal()
 		b.link(s)
 	}
 	b.dropSpare()
@@ -115,16 +121,20 @@ func (b *Buffer) Commit(n int) {
 	b.changed(n, 0)
 }
 
+// smallCommit is the most that is copied to make use of the room before it.
+const smallCommit = 1 << 10
+
 // tooSmall says whether what s holds is better copied than linked.
 func (b *Buffer) tooSmall(s *segment) bool {
-	if s.w >= len(s.buf)>>2 {
-		return false
+	if t := b.tail; t != nil && t.room() > 0 && (s.w <= smallCommit || s.w < len(s.buf)>>2 && s.w <= t.room()) {
+		return true
 	}
-	return len(s.buf) > 4096 || b.tail != nil && s.w <= b.tail.room()
+	return len(s.buf) > 4096 && s.w < len(s.buf)>>2 && len(s.buf) > classSize(classFor(b.n, s.w))
 }
 
 // Grow makes sure that the next n bytes to be added find memory in one piece. It is a hint for speed: the memory stays
-// with b until it is used, or until the next Commit, or until b is emptied or Reset. Nobody is told.
+// with b until it is used, or until the next Commit, or until b is emptied or Reset. Once some of it is used, the rest
+// is room like any other, and goes when bytes are drained or linked behind it that make it too much. Nobody is told.
 //
 // Libevent: evbuffer_expand.
 func (b *Buffer) Grow(n int) {
@@ -135,15 +145,18 @@ func (b *Buffer) Grow(n int) {
 	if s := b.tail; n == 0 || s != nil && s.room() >= n {
 		return
 	}
-	b.expand(n)
+	b.mustHold(n)
+	if b.ext != nil && !b.ext.grown {
+		b.dropSpare() // what Reserve got may be much larger
+	}
+	b.expand(n, n)
 	b.ext.grown = true
 }
 
-// expand makes the first spare segment one of at least n bytes.
-func (b *Buffer) expand(n int) {
-	b.mustHold(n)
+// expand makes the first spare segment one of at least n bytes, of size if there is none yet.
+func (b *Buffer) expand(n, size int) {
 	if e := b.ext; e == nil || e.spare == nil || len(e.spare.buf) < n {
 		b.dropSpare()
-		b.own().spare = b.pool().sized(n)
+		b.own().spare = b.pool().sized(size)
 	}
 }

@@ -71,6 +71,7 @@ func (b *Buffer) AppendScratch(s *Scratch, n int) {
 		g := &s.seg
 		g.buf, g.r, g.w = s.mem, 0, n
 		s.lent = true
+		b.seal()
 		b.link(g)
 		b.verify()
 	}
@@ -128,15 +129,21 @@ func (b *Buffer) settle(prev, s *segment) *segment {
 			prev.w += k
 			rest = rest[k:]
 		}
-		for len(rest) > 0 {
-			g := p.segment(classFor(list.n, len(rest)))
-			g.w = copy(g.buf, rest)
-			rest = rest[g.w:]
-			list.link(g)
-		}
+		list.fill(p, rest)
 	}
 	loan.end()
 	return b.splice(prev, &list, next)
+}
+
+// fill makes b, a list that is to be spliced into another, hold a copy of rest in memory of p. No memory is for more
+// than that, because there is no use for room before what follows.
+func (b *Buffer) fill(p *Pool, rest []byte) {
+	for len(rest) > 0 {
+		g := p.segment(classFor(0, len(rest)))
+		g.w = copy(g.buf, rest)
+		rest = rest[g.w:]
+		b.link(g)
+	}
 }
 
 // splice puts the segments of list between prev and next and returns the last segment before next. Len stays.

@@ -34,6 +34,7 @@ type segment struct {
 
 	kind  kind
 	class int8         // size class of buf, classNone when the memory is not pooled
+	grown bool         // Grow got it: as the last segment it may be as empty as it likes
 	refs  atomic.Int32 // of the root of a share: how many views are alive
 
 	release func() // kindOwned: called once, when the last byte is gone; nil is allowed
@@ -64,7 +65,7 @@ func (s *segment) drop(b *Buffer) {
 	case kindPooled:
 		if b.owner == nil && s.class >= 0 {
 			poisonBytes(s.buf)
-			s.next, s.r, s.w = nil, 0, 0
+			s.next, s.r, s.w, s.grown = nil, 0, 0, false
 			shared[s.class].Put(s)
 			return
 		}
@@ -142,26 +143,80 @@ func (s *segment) view(r, w int, p *Pool) *segment {
 		root.kind, root.class, root.buf, root.release = s.kind, s.class, s.buf, s.release
 		root.refs.Store(1)
 		s.kind, s.class, s.release, s.from = kindShared, classNone, nil, root
-		s.buf = s.buf[:s.w:s.w]
+		s.buf = s.buf[:s.w]
 	case kindLent:
 		panic("buffer: BUG: view of a lent segment")
 	}
 	root := s.from.(*segment)
 	root.refs.Add(1)
-	v.kind, v.from, v.buf, v.r, v.w = kindShared, root, root.buf[:w:w], r, w
+	v.kind, v.from, v.buf, v.r, v.w = kindShared, root, root.buf[:w], r, w // with the capacity of what it keeps
 	return v
 }
 
-// retained is the memory that s alone keeps from being used otherwise. A view counts its own bytes only: the
-// memory under it is counted by all who see it, and a chat line in a thousand Buffers is still one line.
+// retained is what s counts for in Cap. All views of one root together count for no less than its memory, whoever
+// else has let go, and one for no less than it shows.
 func (s *segment) retained() int {
 	switch s.kind {
 	case kindPooled:
 		return len(s.buf)
-	case kindOwned, kindShared:
+	case kindOwned:
 		return s.len()
+	case kindShared:
+		root := s.from.(*segment)
+		if root.kind != kindPooled {
+			return s.len()
+		}
+		views := int(root.refs.Load())
+		return max(s.len(), (len(root.buf)+views-1)/views)
 	}
 	return 0 // the Scratch is its loop's; a file range has no memory
+}
+
+// pinned is how much memory of ours would be free if the bytes of s were copied elsewhere.
+func (s *segment) pinned() int {
+	switch s.kind {
+	case kindPooled:
+		return len(s.buf)
+	case kindShared:
+		if root := s.from.(*segment); root.kind == kindPooled && root.refs.Load() == 1 {
+			return len(root.buf) // s is the last view, and only who has a view can make another
+		}
+	}
+	return 0
+}
+
+// thin says whether s keeps so much more memory than it needs that its bytes are better copied to a piece of the right
+// size: it uses less than an eighth of it, and there is a smaller one.
+func (s *segment) thin() bool {
+	m := cap(s.buf) // of a view too, see view
+	return s.w-s.r < m>>shrinkShift && m > minSegment && s.pinned() > 0
+}
+
+// fitThin is fit for an s that is thin.
+func (s *segment) fitThin(b *Buffer) {
+	if s.thin() {
+		s.fit(b)
+	}
+}
+
+// fit moves the bytes of s, which pins memory, to memory of the right size from b's pool, where the old goes. s stays
+// in its list.
+func (s *segment) fit(b *Buffer) {
+	p := b.pool()
+	g := p.sized(s.len())
+	w := copy(g.buf, s.buf[s.r:s.w])
+	if s.kind == kindPooled {
+		s.buf, g.buf = g.buf, s.buf
+		s.class, g.class = g.class, s.class
+		p.put(g)
+	} else {
+		root := s.from.(*segment)
+		s.kind, s.from, s.buf, s.class = kindPooled, nil, g.buf, g.class
+		p.putHeader(g)
+		root.refs.Store(0)
+		p.put(root)
+	}
+	s.r, s.w, s.grown = 0, w, false
 }
 
 // poison is what released memory is filled with in invariants builds, so that a view that is used after its Buffer

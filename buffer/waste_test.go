@@ -2,11 +2,283 @@ package buffer_test
 
 import (
 	"errors"
+	"io"
 	"math"
 	"testing"
 
 	"github.com/bevgo/bev/buffer"
+	"github.com/bevgo/bev/internal/seed"
 )
+
+// A few bytes must not keep much memory, by whatever way they came. Check asserts that no segment between others has
+// less than an eighth in use; these are the ways that once led there, and the sums.
+
+// thin appends n bytes that are what is left of a segment of size.
+func thin(b *buffer.Buffer, size, n int) {
+	b.Append(pattern(size))
+	b.Append(pattern(size))
+	b.Drain(2*size - n)
+}
+
+// Segments that were drained to a few bytes give up their memory when they change Buffer.
+func TestMovedSegmentsKeepNoUnusedMemory(t *testing.T) {
+	for _, size := range []int{512, 1024, 4096, 8192, 65536} {
+		for name, add := range map[string]func(out, in *buffer.Buffer, n int){
+			"Move": func(out, in *buffer.Buffer, n int) {
+				in.AppendOwned(make([]byte, 70_000), nil) // so that it is not MoveAll
+				out.Move(in, n)
+				in.Reset()
+			},
+			"Move, cut": func(out, in *buffer.Buffer, n int) {
+				out.Move(in, n-1)
+				in.Reset()
+			},
+			"MoveAll":       func(out, in *buffer.Buffer, _ int) { out.MoveAll(in) },
+			"PrependBuffer": func(out, in *buffer.Buffer, _ int) { out.PrependBuffer(in) },
+			"Share":         func(out, in *buffer.Buffer, _ int) { out.Share(in); in.Reset() },
+		} {
+			for _, n := range []int{2, 10, size / 60, size / 9} {
+				var in, out buffer.Buffer
+				for range 100 {
+					thin(&in, size, n)
+					add(&out, &in, n)
+					out.Check()
+				}
+				if c := out.Cap(); c > 8*out.Len()+size && (name != "Share" || c > 100*512) {
+					t.Errorf("%s of %d bytes of %d: %d bytes keep %d", name, n, size, out.Len(), c)
+				}
+			}
+		}
+	}
+}
+
+// The case that was found: 1100 bytes of 64 KiB are more than a 64th, and so stayed where they were.
+func TestMoveOfWhatDrainLeaves(t *testing.T) {
+	var in, out buffer.Buffer
+	for range 100 {
+		in.Append(pattern(64 << 10))
+		in.Append(pattern(64 << 10))
+		in.Drain(64<<10 - 1100)
+		wantInt(t, in.Cap(), 128<<10)
+		wantInt(t, out.Move(&in, 1100), 1100)
+		in.Reset()
+	}
+	wantInt(t, out.Len(), 110_000)
+	if c := out.Cap(); c > out.Len()+out.Len()/8+512 {
+		t.Errorf("110000 bytes keep %d", c)
+	}
+}
+
+// The last segment of a long Buffer has much room, which nobody needs once the rest has moved on.
+func TestMoveLeavesLittle(t *testing.T) {
+	var in, out buffer.Buffer
+	last := 0
+	for in.Len() < 1<<20 || last > 300 { // until one is needed that is as large as ever
+		in.Append(pattern(300))
+		lens := in.Segments()
+		last = lens[len(lens)-1]
+	}
+	if free := in.Cap() - in.Len(); free < 32<<10 {
+		t.Fatalf("the last segment has room for %d", free)
+	}
+	out.Move(&in, in.Len()-last)
+	wantInt(t, in.Len(), last)
+	wantInt(t, in.Cap(), 512)
+}
+
+// The last segment may be emptier than others, until something follows it.
+func TestRoomThatIsOfNoUseAnyMore(t *testing.T) {
+	for name, follow := range map[string]func(b *buffer.Buffer){
+		"AppendOwned": func(b *buffer.Buffer) { b.AppendOwned(pattern(1000), nil) },
+		"AppendFile":  func(b *buffer.Buffer) { appendFile(b, pattern(1000)) },
+		"MoveAll": func(b *buffer.Buffer) {
+			var in buffer.Buffer
+			in.Append(pattern(1000))
+			b.MoveAll(&in)
+		},
+		"Share": func(b *buffer.Buffer) {
+			var in buffer.Buffer
+			in.Append(pattern(1000))
+			b.Share(&in)
+		},
+		"Reserve": func(b *buffer.Buffer) { b.Reserve(100_000); b.Commit(100_000) },
+	} {
+		var b buffer.Buffer
+		b.Grow(64 << 10)
+		b.AppendString("0123456789")
+		wantInt(t, b.Cap(), 64<<10) // as was asked for
+		follow(&b)
+		b.Check()
+		if c := b.Cap(); c > 4096 && name != "Reserve" || c >= 3<<16 {
+			t.Errorf("%s behind ten bytes: %d bytes keep %d", name, b.Len(), c)
+		}
+	}
+}
+
+// PullUp takes from a segment in the middle and leaves the rest there.
+func TestPullUpLeavesLittle(t *testing.T) {
+	var b buffer.Buffer
+	b.AppendOwned(pattern(10), nil)
+	b.Append(pattern(64 << 10))
+	b.AppendOwned(pattern(10), nil)
+	b.PullUp(64 << 10)
+	b.Check()
+	wantInt(t, b.Cap(), 64<<10+512+10)
+}
+
+// What Grow was asked for is used by the first bytes; what comes later has not been asked for.
+func TestGrowIsUsedOnce(t *testing.T) {
+	var b buffer.Buffer
+	b.Grow(64 << 10)
+	b.Append(pattern(64 << 10))
+	b.Drain(64 << 10)
+	b.Reserve(64 << 10)
+	b.Commit(10)
+	wantInt(t, b.Cap(), 512)
+	b.Reset()
+
+	b.Grow(64 << 10)
+	b.Append(pattern(10))
+	wantInt(t, b.Cap(), 64<<10)
+	b.Drain(1) // gives way like any other
+	wantInt(t, b.Cap(), 512)
+}
+
+// Grow does not make a promise of what Reserve got.
+func TestGrowAfterReserve(t *testing.T) {
+	var b buffer.Buffer
+	b.Reserve(64 << 10)
+	b.Grow(600)
+	wantInt(t, b.Cap(), 1024)
+	b.Append(pattern(10))
+	wantInt(t, b.Cap(), 1024)
+	b.Reset()
+
+	b.Grow(64 << 10)
+	b.Grow(600) // what Grow got before stays
+	b.Append(pattern(10))
+	wantInt(t, b.Cap(), 64<<10)
+}
+
+// Many small pieces, some by Append and some by Reserve, keep the bound of what is appended.
+func TestWasteBoundOfSmallCommits(t *testing.T) {
+	r := seed.New(t)
+	for _, most := range []int{1, 10, 300, 512, 700, 1024} {
+		for _, appends := range []int{0, 1, 10} {
+			var b buffer.Buffer
+			for b.Len() < 300_000 {
+				n := 1 + r.IntN(most)
+				if r.IntN(11) < appends {
+					b.Append(pattern(n))
+				} else {
+					b.Reserve(n)
+					b.Commit(1 + r.IntN(n))
+				}
+				if waste := b.Cap() - b.Len(); waste > b.Len()/8+1024 {
+					t.Fatalf("pieces of at most %d: Cap %d with Len %d", most, b.Cap(), b.Len())
+				}
+				b.Check()
+			}
+		}
+	}
+}
+
+// Who is left alone with ten of 64 KiB that many shared gets memory of their size, and the pool the rest.
+func TestLastViewGivesUpLargeSegments(t *testing.T) {
+	for name, shrink := range map[string]func(b, other *buffer.Buffer){
+		"drained alone":  func(b, other *buffer.Buffer) { other.Reset(); b.Drain(64<<10 - 10) },
+		"in small steps": func(b, other *buffer.Buffer) { other.Reset(); drainTo(b, 10, 1000) },
+		"left alone":     func(b, other *buffer.Buffer) { b.Drain(64<<10 - 11); other.Reset(); b.Drain(1) },
+		"the front": func(b, other *buffer.Buffer) {
+			var front buffer.Buffer
+			front.SetOwner(b.Owner())
+			front.Move(b, 600) // the views end long before the memory does
+			b.Reset()
+			b.MoveAll(&front)
+			other.Reset()
+			b.Drain(590)
+		},
+		"moved": func(b, other *buffer.Buffer) {
+			b.Drain(64<<10 - 10)
+			other.Reset()
+			var in buffer.Buffer
+			in.SetOwner(b.Owner())
+			in.MoveAll(b)
+			b.AppendOwned([]byte("x"), nil)
+			b.MoveAll(&in)
+			b.Drain(1)
+		},
+		"shared anew": func(b, other *buffer.Buffer) {
+			b.Drain(64<<10 - 10)
+			other.Reset()
+			other.Share(b)
+			b.Reset()
+			b.MoveAll(other)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pool := buffer.NewPool(1 << 20)
+			var b, other buffer.Buffer
+			b.SetOwner(pool.Owner())
+			other.SetOwner(pool.Owner())
+			other.Append(pattern(64 << 10))
+			b.Share(&other)
+			shrink(&b, &other)
+			wantInt(t, b.Len(), 10)
+			if c := b.Cap(); c > 1024 {
+				t.Errorf("ten bytes keep %d", c)
+			}
+			b.Check()
+			if kept := pool.Retained(); kept < 64<<10 {
+				t.Errorf("the pool got %d back of 64 KiB", kept)
+			}
+			b.Reset()
+		})
+	}
+}
+
+func drainTo(b *buffer.Buffer, left, step int) {
+	for b.Len() > left {
+		b.Drain(min(step, b.Len()-left))
+	}
+}
+
+// All who show the same memory count for all of it together, and so does the last of them.
+func TestCapOfSharedMemory(t *testing.T) {
+	var src buffer.Buffer
+	src.Append(pattern(64 << 10))
+	many := make([]buffer.Buffer, 7)
+	for i := range many {
+		many[i].Share(&src)
+	}
+	src.Reset()
+	sum := func() (n int) {
+		for i := range many {
+			n += many[i].Cap()
+		}
+		return n
+	}
+	wantInt(t, sum(), 7*64<<10) // each shows all of it
+	for i := range many {
+		many[i].Drain(64<<10 - 10)
+	}
+	if n := sum(); n < 64<<10 || n > 64<<10+7 {
+		t.Errorf("seven times ten bytes of 64 KiB keep %d", n)
+	}
+	for i := range many[1:] {
+		many[1+i].Reset()
+	}
+	wantInt(t, sum(), 64<<10)
+	many[0].Drain(1)
+	wantInt(t, sum(), 512)
+
+	var user, b buffer.Buffer // the memory of a user counts as before
+	user.AppendOwned(make([]byte, 64<<10), nil)
+	b.Share(&user)
+	user.Reset()
+	b.Drain(64<<10 - 10)
+	wantInt(t, b.Cap(), 10)
+}
 
 // No way in leads past what an int can count, and one that panics for that changes nothing.
 func TestLenNeverOverflows(t *testing.T) {
@@ -108,6 +380,31 @@ func TestLoadAndAReaderThatPanics(t *testing.T) {
 	}
 	wantInt(t, released, 2)
 	wantString(t, &b, all)
+}
+
+// A file that ends early leaves a short piece, which must not lie in a large one.
+func TestLoadOfAShortFile(t *testing.T) {
+	var b buffer.Buffer
+	if err := b.AppendFile(endsAt(10), 0, 100_000, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Load(-1); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("Load: %v", err)
+	}
+	b.Check()
+	wantInt(t, b.Cap(), 512)
+	wantBytes(t, b.Head(), make([]byte, 10))
+}
+
+type endsAt int64
+
+func (end endsAt) ReadAt(p []byte, off int64) (int, error) {
+	n := min(len(p), max(0, int(int64(end)-off)))
+	clear(p[:n])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
 }
 
 // ReadByte keeps a byte for UnreadByte until the next call, or until Settle finds nothing else to keep.
