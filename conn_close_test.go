@@ -3,6 +3,7 @@
 package bev_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -99,6 +100,13 @@ func TestCloseWhileInputIsLookedAt(t *testing.T) {
 			for range c.Input().Extents() {
 				c.Close()
 			}
+		},
+		"Parse": func(c *bev.Conn) {
+			c.Input().Parse(func(r *bufio.Reader) error {
+				_, err := r.ReadSlice('\n')
+				c.Close()
+				return err
+			})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package buffer_test
 import (
 	"bufio"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -94,6 +95,39 @@ func ExampleBuffer_Parse() {
 	// not yet
 	// POST hello
 	// left: GET /next
+}
+
+// JSON messages as they arrive. A json.Decoder reads ahead into a buffer of its own, so it is not for Parse, where that
+// would be lost: it says how far it came, and that much is removed.
+func ExampleBuffer_View_json() {
+	var in buffer.Buffer
+	for _, arrived := range []string{`{"a": 1}{"a"`, `: 2}`, ` {"a": 3} {"a": 4}` + "\n"} {
+		in.AppendString(arrived)
+
+		v := in.View(-1)
+		dec := json.NewDecoder(&v)
+		var err error
+		for err == nil {
+			var m struct{ A int }
+			if err = dec.Decode(&m); err == nil {
+				fmt.Println("message", m.A) // must not modify in, yet
+			}
+		}
+		in.Drain(int(dec.InputOffset())) // what was decoded
+		if !errors.Is(err, buffer.ErrNeedMore) {
+			fmt.Println("malformed:", err)
+			return
+		}
+		fmt.Println("not yet decoded:", in.Len())
+	}
+	// Output:
+	// message 1
+	// not yet decoded: 4
+	// message 2
+	// not yet decoded: 0
+	// message 3
+	// message 4
+	// not yet decoded: 1
 }
 
 // A large reply from a file: the head is copied, the file is not read before somebody wants its bytes.

@@ -1,7 +1,6 @@
 package buffer_test
 
 import (
-	"bufio"
 	"io"
 	"testing"
 
@@ -255,7 +254,6 @@ func TestNoAllocations(t *testing.T) {
 	var b, dst buffer.Buffer
 	p, line := pattern(4096), make([]byte, 0, 100)
 	release, scratch := func() {}, buffer.NewScratch(0)
-	read16 := func(r *bufio.Reader) error { _, err := r.Discard(16); return err }
 	v := make([][]byte, 16)
 	paths := map[string]func(){
 		"append, drain": func() { b.Append(p[:64]); b.Drain(64) },
@@ -282,7 +280,6 @@ func TestNoAllocations(t *testing.T) {
 			b.Drain(n)
 		},
 		"index":      func() { b.Append(p); b.Index(p[5:30]); b.Index(p[:200]); b.Reset() },
-		"parse":      func() { b.Append(p[:32]); b.Parse(read16); b.Reset() },
 		"write byte": func() { b.WriteByte('x'); b.Drain(1) },
 		"read byte":  func() { b.Append(p[:2]); b.ReadByte(); b.UnreadByte(); b.Drain(2) },
 		"scratch": func() {

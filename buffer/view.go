@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/bevgo/bev/internal/invariants"
 )
 
 // A View reads a Buffer from the front without removing anything: a position that moves. It is for parsers that want an
@@ -213,14 +215,6 @@ func (v *View) IndexEOL(eol EOL) (at, size int) {
 	return at, min(size, end-at)
 }
 
-// parser is what a Parse needs, reused from one to the next.
-type parser struct {
-	view View
-	r    *bufio.Reader
-}
-
-var parsers = sync.Pool{New: func() any { return &parser{r: bufio.NewReader(nil)} }}
-
 // Parse runs f on a buffered reader over b and removes what f has read if f returns nil. Otherwise it removes nothing,
 // so that f can be run again, from the start, when more bytes have arrived:
 //
@@ -236,37 +230,72 @@ var parsers = sync.Pool{New: func() any { return &parser{r: bufio.NewReader(nil)
 //		return // until the next Read callback
 //	}
 //
-// Read-ahead costs nothing: what is left in the buffered reader stays in b. f must not keep r, nor anything that reads
-// from it, nor modify b.
+// What was read from r is gone, read ahead or not: a parser that works on r itself takes its message and no more, one
+// that fills a buffer of its own from r takes the messages behind it too, and they are lost. On r itself work
+// http.ReadRequest and ReadResponse, net/textproto, encoding/xml, encoding/gob, encoding/binary, compress/gzip, and
+// whatever begins with bufio.NewReader(r), which returns r. json.Decoder and bufio.Scanner do not: for JSON see the
+// example of [Buffer.View], for lines [Buffer.Lines].
+//
+// f must not keep r, nor anything that reads from it, such as the body of a request: it gives an error once Parse has
+// returned. f must not modify b: to take anything off it is Parse's task, and if bytes are left when they should go,
+// Parse panics. To empty b, as closing its connection does, is no offence.
 //
 // If f asked for more than b holds, nothing is removed and the error is or wraps [ErrNeedMore], whatever f returned:
 // half a message may look malformed, and it may look whole, because bufio's ReadLine, on which net/textproto is built,
-// gives out half a line as a line when its reader fails. A parser that always reads on to the end, as bufio.Scanner
-// does, can therefore not be used here; see [Buffer.Lines]. Other errors are f's. A frozen front is [ErrFrozen].
+// gives out half a line as a line when its reader fails. A parser that always reads on to the end can therefore not be
+// used here. Other errors are f's. A frozen front is [ErrFrozen].
 //
 // When no more bytes will come, ErrNeedMore means io.ErrUnexpectedEOF, or io.EOF if b is empty: Parse cannot know
 // which, or whether, and returns neither.
+//
+// Slices that r lends, as by Peek or ReadSlice, are valid until f returns: their memory is pooled.
 func (b *Buffer) Parse(f func(r *bufio.Reader) error) error {
 	if b.isFrozen(frozenFront) {
 		return ErrFrozen
 	}
-	p := parsers.Get().(*parser)
-	p.view = b.View(-1)
+	memory := readers.Get().(*bufio.Reader)
+	p := &parser{view: b.View(-1), r: *memory}
+	defer p.end(memory)
 	p.r.Reset(&p.view)
-	err := f(p.r)
-	used, starved := p.view.pos-p.r.Buffered(), p.view.starved
-	p.view = View{}
-	p.r.Reset(stale{})
-	parsers.Put(p)
+	err := f(&p.r)
+	starved := p.view.starved
 	switch {
-	case !starved && err == nil:
-		b.Drain(used)
 	case starved && err == nil:
 		return ErrNeedMore
 	case starved && !errors.Is(err, ErrNeedMore):
 		return fmt.Errorf("%w (%w)", ErrNeedMore, err)
+	case err != nil:
+		return err
+	case p.view.since.holds(b):
+		b.Drain(p.view.pos - p.r.Buffered())
+	case b.n > 0:
+		panic("buffer: b was modified inside of its Parse, which removes by itself what was read")
 	}
-	return err
+	return nil
+}
+
+// parser is what a Parse needs and what f may come to keep: it is never used again, or whoever has kept the reader
+// would read the bytes of somebody else's Buffer. Only the memory of the reader, the larger part, is.
+type parser struct {
+	view View
+	r    bufio.Reader // shares the memory of one of readers, or is dead
+}
+
+// readers holds bufio.Readers that nobody reads from: copies of them do, in their memory, one at a time. It is as much
+// as bufio.NewReader asks for, though most messages have less, because that puts another reader around a smaller one.
+var readers = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
+
+// dead is what the reader of a Parse is afterwards. Nothing is ever in its memory, so that all may share it.
+var dead = *bufio.NewReaderSize(stale{}, 0)
+
+// end takes the memory away from p's reader and gives it to those who come.
+func (p *parser) end(memory *bufio.Reader) {
+	if invariants.Enabled {
+		p.r.Reset(poisoned{})
+		p.r.Peek(p.r.Size())
+	}
+	p.view, p.r = View{}, dead
+	readers.Put(memory)
 }
 
 // stale is what the reader of a Parse reads from afterwards.
@@ -274,4 +303,12 @@ type stale struct{}
 
 func (stale) Read([]byte) (int, error) {
 	return 0, errors.New("buffer: the reader of Parse was used after Parse returned")
+}
+
+// poisoned overwrites what it is read into, see poison.
+type poisoned struct{}
+
+func (poisoned) Read(p []byte) (int, error) {
+	poisonBytes(p)
+	return len(p), nil
 }
