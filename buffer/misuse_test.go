@@ -130,6 +130,17 @@ func TestReservedMemoryIsNotForFewBytes(t *testing.T) {
 	wantInt(t, b.Cap(), 64<<10)
 }
 
+// Memory that Grow asked for is used up: what is reserved later is not Grow's.
+func TestReserveAfterGrowWasUsed(t *testing.T) {
+	var b buffer.Buffer
+	b.Grow(1000)
+	b.AppendString("these bytes use it")
+	b.Drain(b.Len())
+	b.Reserve(64 << 10)
+	b.Commit(copy(b.Reserve(64<<10), "ten bytes."))
+	wantInt(t, b.Cap(), 512)
+}
+
 // A Buffer moved into itself stays as it is; Share doubles it.
 func TestSelf(t *testing.T) {
 	var b buffer.Buffer

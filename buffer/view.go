@@ -41,6 +41,10 @@ var (
 
 // View returns a View of the first limit bytes, which need not be there yet; a negative limit means no limit: the
 // View never gives io.EOF. b.View(b.Len()) ends with io.EOF where b ends, for the last message before the peer's EOF.
+//
+// How much to Drain when a message is complete: v.Pos(), if its parser reads no further, because it takes bytes one by
+// one from an io.ByteReader, as encoding/xml and encoding/gob do; else less by what the parser has read ahead, which
+// only the parser knows: v.Pos()-r.Buffered() of a bufio.Reader, dec.InputOffset() of a json.Decoder.
 func (b *Buffer) View(limit int) View {
 	return View{b: b, limit: limit, n: b.n, since: b.stamp()}
 }
