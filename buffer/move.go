@@ -140,8 +140,9 @@ func (b *Buffer) cut(dst *Buffer, k int) {
 		b.n -= k
 		return
 	}
-	if left := s.len() - k; left < k && k > joinMax && (s.kind == kindPooled || s.kind == kindLent) {
-		// The shorter side stays: copy it to a segment of its own, which takes the place of s.
+	if left := s.len() - k; left < k && k > joinMax && (s.kind == kindLent || s.kind == kindPooled && k >= len(s.buf)>>shrinkShift) {
+		// The shorter side stays: copy it to a segment of its own, which takes the place of s. Where both sides are
+		// few for its memory, that is no gain to dst.
 		b.unlinkHead()
 		var list Buffer
 		list.fill(b.pool(), s.buf[s.r+k:s.w])
@@ -176,8 +177,9 @@ func (b *Buffer) PrependBuffer(src *Buffer) int {
 		if b.tail == nil {
 			b.tail = src.tail
 		} else {
-			if b.head != b.tail {
-				b.head.fitThin(b)
+			// In the middle, or at the end with so little room that it is full soon.
+			if h := b.head; h != b.tail || len(h.buf)-h.r < len(h.buf)>>shrinkShift {
+				h.fitThin(b)
 			}
 			src.seal()
 		}

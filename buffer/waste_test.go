@@ -1,9 +1,11 @@
 package buffer_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/bevgo/bev/buffer"
@@ -67,6 +69,113 @@ func TestMoveOfWhatDrainLeaves(t *testing.T) {
 	if c := out.Cap(); c > out.Len()+out.Len()/8+512 {
 		t.Errorf("110000 bytes keep %d", c)
 	}
+}
+
+// Of a segment that is cut in two, neither side keeps it where both are few.
+func TestMoveCutsWhatIsFewOff(t *testing.T) {
+	for size := 512; size <= 64<<10; size *= 2 {
+		var in, out buffer.Buffer
+		thin(&in, size, 3*size/16)
+		n := size/8 - 1 // the longer side
+		wantInt(t, out.Move(&in, n), n)
+		in.Check()
+		out.Check()
+		if c := out.Cap(); c > n+n/8+512 {
+			t.Errorf("%d bytes of a segment of %d keep %d", n, size, c)
+		}
+		out.MoveAll(&in)
+		got := make([]byte, out.Len())
+		out.CopyOut(got, 0)
+		if want := pattern(size)[size-3*size/16:]; !bytes.Equal(got, want) {
+			t.Errorf("cut from a segment of %d: other bytes", size)
+		}
+	}
+}
+
+// Sizes from one byte to the largest segments, in every order: Check holds each step to the rules of waste, and the
+// bytes are those of plain slices.
+func TestAnySizesKeepLittle(t *testing.T) {
+	rnd := seed.New(t)
+	size := func() int { return 1 + rnd.IntN(1<<rnd.IntN(18)) }
+	for round := range 400 {
+		c := buffer.NewPool(1 << 20)
+		var b [3]buffer.Buffer
+		var want [3][]byte
+		if round%2 == 0 {
+			for i := range b {
+				b[i].SetOwner(c.Owner())
+			}
+		}
+		for range 150 {
+			i, j := rnd.IntN(3), rnd.IntN(3)
+			x, n := &b[i], size()
+			p := pattern(n)
+			if len(want[i]) > 1<<20 || rnd.IntN(8) == 0 { // what is few in all is held to more
+				x.Reset()
+				want[i] = nil
+			}
+			switch rnd.IntN(14) {
+			case 0, 1:
+				x.Append(p)
+				want[i] = append(want[i], p...)
+			case 2:
+				x.AppendOwned(p, nil)
+				want[i] = append(want[i], p...)
+			case 3:
+				x.Prepend(p)
+				want[i] = append(p, want[i]...)
+			case 4, 5, 6:
+				want[i] = want[i][x.Drain(n):]
+			case 7, 8:
+				if n = x.Move(&b[j], n); i != j {
+					want[i] = append(want[i], want[j][:n]...)
+					want[j] = want[j][n:]
+				}
+			case 9:
+				if x.MoveAll(&b[j]); i != j {
+					want[i], want[j] = append(want[i], want[j]...), nil
+				}
+			case 10:
+				if x.PrependBuffer(&b[j]); i != j {
+					want[i], want[j] = slices.Concat(want[j], want[i]), nil
+				}
+			case 11:
+				x.Share(&b[j])
+				want[i] = append(want[i], want[j]...)
+			case 12:
+				n = min(n, copy(x.Reserve(n), p))
+				k := rnd.IntN(n + 1)
+				x.Commit(k)
+				want[i] = append(want[i], p[:k]...)
+			case 13:
+				if x.Grow(n); rnd.IntN(4) == 0 {
+					x.PullUp(min(n, x.Len()))
+				}
+			}
+			b[i].Check()
+			b[j].Check()
+			wantInt(t, b[i].Len(), len(want[i]))
+		}
+		for i := range b {
+			if got := b[i].AppendTo(nil); !bytes.Equal(got, want[i]) {
+				t.Fatalf("round %d: Buffer %d holds other bytes", round, i)
+			}
+			b[i].Reset()
+		}
+	}
+}
+
+// What is left of a segment has little room behind it, and becomes the last one.
+func TestPrependedToWhatDrainLeft(t *testing.T) {
+	var b, src buffer.Buffer
+	b.Append(pattern(4061))
+	b.Drain(4055)
+	src.Append(pattern(300))
+	b.PrependBuffer(&src)
+	b.Check()
+	b.Append(pattern(2000)) // first into the room, then behind it
+	b.Check()
+	wantString(t, &b, string(pattern(300))+string(pattern(4061)[4055:])+string(pattern(2000)))
 }
 
 // The last segment of a long Buffer has much room, which nobody needs once the rest has moved on.
