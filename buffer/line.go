@@ -211,9 +211,10 @@ func (b *Buffer) AsLine(eol EOL, limit int) (line []byte, size int, err error) {
 // has no ending yet stays in b.
 //
 // The body may remove the line, with its ending, itself, and more: what follows it, or all, as closing its connection
-// does. The loop goes on with what comes first then. If the body modifies b otherwise the loop panics. It looks at Len
-// and at where the first byte lies: only builds with -race or with the tag invariants find a body that removes bytes
-// and puts as many others in their place.
+// does. The loop goes on with what comes first then. It may also have b keep its bytes elsewhere, as PullUp does. If the
+// body modifies b otherwise the loop panics. It looks at Len, at where the first byte lies and, if that is elsewhere, at
+// the first few bytes: only builds with -race or with the tag invariants find each body that removes bytes and puts as
+// many others in their place.
 //
 // Libevent: evbuffer_readln in a loop.
 func (b *Buffer) Lines(eol EOL) iter.Seq[[]byte] {
@@ -224,10 +225,10 @@ func (b *Buffer) Lines(eol EOL) iter.Seq[[]byte] {
 				return
 			}
 			n, first := b.n, b.head
-			from := first.r
+			from, start := first.r, startOf(line)
 			was := b.snapshot(size)
 			more := yield(line)
-			if b.n == n && b.head == first && first.r == from {
+			if b.n == n && (b.head == first && first.r == from || start.begins(b)) {
 				b.mustStartWith(was)
 				b.Drain(size)
 			} else {

@@ -204,6 +204,9 @@ func TestExtentsGoOnBehindWhatTheBodyRemoved(t *testing.T) {
 			}
 			return true
 		}, "01234", "line4\n"},
+		"none, in one piece":   {func(b *buffer.Buffer, p []byte) bool { b.PullUp(-1); return true }, "04", "line0\nline1\nline2\nline3\nline4\n"},
+		"none, shared":         {func(b *buffer.Buffer, p []byte) bool { new(buffer.Buffer).Share(b); b.Drain(0); return true }, "01234", "line0\nline1\nline2\nline3\nline4\n"},
+		"none, room":           {func(b *buffer.Buffer, p []byte) bool { b.Reserve(100_000); b.Commit(0); return true }, "01234", "line0\nline1\nline2\nline3\nline4\n"},
 		"two, seeing one":      {func(b *buffer.Buffer, p []byte) bool { b.Drain(12); return true }, "024", ""},
 		"and half of the next": {func(b *buffer.Buffer, p []byte) bool { b.Drain(len(p) + 1); return true }, "01234", ""},
 		"all":                  {func(b *buffer.Buffer, p []byte) bool { b.Reset(); return true }, "0", ""},
@@ -251,7 +254,8 @@ func TestLinesGoOnBehindWhatTheBodyRemoved(t *testing.T) {
 		"all":               {func(b *buffer.Buffer, line []byte) bool { b.Reset(); return true }, "0", ""},
 		"all and break":     {func(b *buffer.Buffer, line []byte) bool { new(buffer.Buffer).MoveAll(b); return false }, "0", ""},
 		"it and half of it": {func(b *buffer.Buffer, line []byte) bool { b.Drain(9); return true }, "0134", ""},
-		"nothing, looking":  {func(b *buffer.Buffer, line []byte) bool { b.View(-1); b.Drain(0); return true }, "01234", "half"},
+		"nothing, looking":  {func(b *buffer.Buffer, line []byte) bool { b.View(-1); b.Drain(0); b.PullUp(-1); return true }, "01234", "half"},
+		"nothing, sharing":  {func(b *buffer.Buffer, line []byte) bool { new(buffer.Buffer).Share(b); return true }, "01234", "half"},
 	} {
 		for _, owner := range []*buffer.Owner{nil, buffer.NewPool(1 << 20).Owner()} {
 			t.Run(name, func(t *testing.T) {
@@ -281,7 +285,6 @@ func TestModifyingInALoop(t *testing.T) {
 		"Prepend":        func(b *buffer.Buffer) { b.Prepend([]byte("x")) },
 		"Drain, Append":  func(b *buffer.Buffer) { b.Drain(6); b.AppendString("again\n") },
 		"Drain, Prepend": func(b *buffer.Buffer) { b.Drain(6); b.Prepend([]byte("again\n")) },
-		"PullUp":         func(b *buffer.Buffer) { b.PullUp(-1) },
 		"Reset, Append":  func(b *buffer.Buffer) { b.Reset(); b.Append(bytes.Repeat([]byte("again\n"), 5)) },
 	} {
 		t.Run(name, func(t *testing.T) {

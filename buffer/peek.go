@@ -104,22 +104,36 @@ func (b *Buffer) NumExtents(n int) int {
 // Extents returns an iterator over the extents of b, each read only and valid until the next call that modifies b. File
 // ranges are loaded first; it yields nothing if that fails (see [Buffer.Load]).
 //
-// The body may remove all that was yielded so far, and more: the loop goes on with what comes first then. Modified
-// otherwise, b makes the loop panic, unless the body breaks it.
+// The body may remove all that was yielded so far, and more: the loop goes on with what comes first then. It may also
+// have b keep its bytes elsewhere, as PullUp does. Modified otherwise, b makes the loop panic, unless the body breaks
+// it. It looks at Len and at the first few bytes: only builds with -race or with the tag invariants find each body that
+// removes bytes and adds as many others.
 //
 // Libevent: evbuffer_peek.
 func (b *Buffer) Extents() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		for b.n > 0 && b.Load(-1) == nil {
+		for b.n > 0 && b.Load(-1) == nil && b.head != nil { // Load calls clean-up functions, which may empty b
 			n, before, given := b.n, b.stamp(), 0
-			for s := b.head; before.holds(b); s = s.next {
-				if s == nil {
+			start, was := startOf(b.head.bytes()), b.snapshot(b.n)
+			for s, from := b.head, 0; s != nil; {
+				p := s.bytes()[from:]
+				given += len(p)
+				if !yield(p) {
 					return
 				}
-				given += s.len()
-				if !yield(s.bytes()) {
-					return
+				s, from = s.next, 0
+				if before.holds(b) {
+					continue
 				}
+				if b.n != n || !start.begins(b) {
+					break
+				}
+				b.mustStartWith(was)
+				at := b.at(given) // the same bytes, but perhaps elsewhere
+				before, s, from = b.stamp(), at.s, given-at.start
+			}
+			if before.holds(b) {
+				return
 			}
 			b.mustHaveLost(given, n)
 		}

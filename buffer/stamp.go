@@ -50,6 +50,22 @@ func (b *Buffer) mustHaveLost(given, n int) {
 	}
 }
 
+// A start is a copy of the first few bytes of a Buffer, for a guess whether it still has those that it had.
+type start struct {
+	p [16]byte
+	n int
+}
+
+func startOf(p []byte) (s start) {
+	s.n = copy(s.p[:], p)
+	return s
+}
+
+func (s *start) begins(b *Buffer) bool {
+	var p [len(s.p)]byte
+	return b.CopyOut(p[:s.n], 0) == s.n && p == s.p
+}
+
 // snapshot copies the first n bytes in invariants builds.
 func (b *Buffer) snapshot(n int) []byte {
 	if !invariants.Enabled {
