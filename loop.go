@@ -313,21 +313,30 @@ func (l *Loop) awaitRun(done chan struct{}) {
 	}
 }
 
-// release closes all that the Loop owns, then the poller.
+// release closes all that the Loop owns, then the poller. What it calls may be
+// the user's, and may end the goroutine: the steps are deferred, the last first,
+// so that none is left out.
 func (l *Loop) release() {
 	defer close(l.released)
+	defer l.closePoller()
+	defer l.agenda.dropCalls()
+	// Twice, because a pass that Goexit cut short comes before what waits.
+	defer l.dropPosted()
+	defer l.dropPosted()
 	if l.draining.Load() {
 		l.cutting = &l.cut
 	}
 	l.closeSources()
-	// Twice, because a pass that Goexit cut short comes before what waits.
-	for range 2 {
-		l.mu.Lock()
-		l.posted.begin()
-		l.mu.Unlock()
-		l.posted.run(call.drop)
-	}
-	l.agenda.dropCalls()
+}
+
+func (l *Loop) dropPosted() {
+	l.mu.Lock()
+	l.posted.begin()
+	l.mu.Unlock()
+	l.posted.run(call.drop)
+}
+
+func (l *Loop) closePoller() {
 	l.closePipes()
 	if err := l.poller.Close(); err != nil {
 		l.logger().Error("bev: closing the poller", "err", err)
@@ -338,9 +347,18 @@ func (l *Loop) release() {
 	l.mu.Unlock()
 }
 
-// closeSources closes everything that holds a token.
+// closeSources closes everything that holds a token. Where one of them ends the
+// goroutine it goes on with the others; of that one only what came first is
+// done.
 func (l *Loop) closeSources() {
+	all := false
+	defer func() {
+		if !all {
+			l.closeSources()
+		}
+	}()
 	l.sources.Each(func(_ poll.Token, s source) { l.guard(s.shutdown) })
+	all = true
 }
 
 // Now is the loop's idea of the current time, monotonic: read once per tick, so

@@ -258,3 +258,44 @@ func TestLoopShutdownOfALoopThatCannotWait(t *testing.T) {
 		t.Error("the peer is told nothing")
 	}
 }
+
+// Whatever is called while a Loop closes may end its goroutine. The others have
+// their turn nevertheless, and nobody waits for ever.
+func TestGoexitInWhatAClosingLoopCalls(t *testing.T) {
+	for name, end := range map[string]func(l *bev.Loop){
+		"Close":  func(l *bev.Loop) { l.Close() },
+		"Goexit": func(*bev.Loop) { runtime.Goexit() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := bev.NewLoop(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			const conns = 3
+			released := 0
+			for range conns {
+				a, _, err := bev.Pair(l, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				a.Output().AppendOwned([]byte("xx"), func() {
+					released++
+					runtime.Goexit()
+				})
+			}
+			l.Post(func() { end(l) })
+			if err := l.Run(t.Context()); err == nil {
+				t.Error("Run returned nil")
+			}
+			if released != conns {
+				t.Errorf("%d of %d were released", released, conns)
+			}
+			if err := l.RunReady(); errors.Is(err, bev.ErrRunning) {
+				t.Errorf("RunReady: %v", err)
+			}
+			if err := l.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		})
+	}
+}

@@ -24,7 +24,7 @@ func (g *LoopGroup) Run(ctx context.Context) error {
 	r, err := g.begin()
 	if err != nil {
 		for i := range r.of {
-			_ = g.loops[i].end(nil) // it has not run
+			g.loops[i].giveBack()
 		}
 		return err
 	}

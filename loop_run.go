@@ -98,9 +98,8 @@ func (l *Loop) runBegun(m runMode) error {
 		defer close(finished)
 		// The end is of this goroutine, too: what is closed there may call the
 		// user's functions, which have to find themselves on the loop.
-		defer func() { err = l.end(err) }()
-		l.entry.Store(goid.Entry())
-		l.gid.Store(goid.Current())
+		defer l.end(&err)
+		l.enter()
 		l.now = max(l.now, l.elapsed())
 		l.ticking = true
 		if m != runOn {
@@ -112,18 +111,49 @@ func (l *Loop) runBegun(m runMode) error {
 	return err
 }
 
-// end gives the Loop back, and releases it where Close asked for that.
-func (l *Loop) end(err error) error {
+// giveBack ends a Run that never ran.
+func (l *Loop) giveBack() {
+	var err error
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		defer l.end(&err)
+		l.enter()
+	}()
+	<-finished
+}
+
+// enter makes the calling goroutine the loop's.
+func (l *Loop) enter() {
+	l.entry.Store(goid.Entry())
+	l.gid.Store(goid.Current())
+}
+
+// end gives the Loop back, and releases it where Close asked for that. err is
+// what Run returns. What is closed here may call runtime.Goexit, too: the rest
+// is done all the same.
+func (l *Loop) end(err *error) {
+	defer l.endOpen(err)
 	l.away.Store(true)
 	l.ticking = false
 	l.special &^= specialMode
-	if err == ErrGoexit {
+	if *err == ErrGoexit {
+		defer l.settleAll()
 		l.closeSources()
-		l.posted.settle()
-		l.work.again.settle()
-		l.work.deferred.settle()
-		l.work.dirty.settle()
 	}
+}
+
+// settleAll has what was cut short begin anew.
+func (l *Loop) settleAll() {
+	l.posted.settle()
+	l.work.again.settle()
+	l.work.deferred.settle()
+	l.work.dirty.settle()
+}
+
+// endOpen is end, where nothing of the user's is left to call but what closing
+// the Loop brings.
+func (l *Loop) endOpen(err *error) {
 	last := l.Stats()
 	l.mu.Lock()
 	closed := l.closed
@@ -135,15 +165,14 @@ func (l *Loop) end(err error) error {
 	l.last = last
 	done := l.done
 	l.mu.Unlock()
+	defer close(done)
 	if closed {
-		l.release()
-		l.gid.Store(0)
-		if err == nil {
-			err = errLoopClosed
+		if *err == nil {
+			*err = errLoopClosed
 		}
+		defer l.gid.Store(0)
+		l.release()
 	}
-	close(done)
-	return err
 }
 
 // ticks runs the loop until something stops it.
